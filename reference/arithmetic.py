@@ -1,0 +1,108 @@
+"""Elementary functions in whatever arithmetic an array has.
+
+float64 and extended precision go to NumPy; an object array holds mpmath numbers and goes to mpmath, at
+whatever precision is set there. The definitions are written once, on these functions and on the operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[Any]  # float64, longdouble, or an object array of mpmath numbers
+IndexArray = npt.NDArray[np.int64]
+
+
+def _function(name: str) -> Callable[[FloatArray], FloatArray]:
+    native = getattr(np, name)
+
+    def call(x: FloatArray) -> FloatArray:
+        if x.dtype != object:
+            with np.errstate(all="ignore"):  # infinities and NaN are results here, not accidents
+                return np.asarray(native(x))
+        import mpmath  # the one optional import: only a caller who brought mpmath numbers gets here
+
+        return np.asarray(np.frompyfunc(getattr(mpmath, name), 1, 1)(x), dtype=object)
+
+    call.__name__ = name
+    return call
+
+
+exp = _function("exp")
+expm1 = _function("expm1")
+log = _function("log")
+log1p = _function("log1p")
+sqrt = _function("sqrt")
+sign = _function("sign")
+
+
+def number(value: npt.ArrayLike, like: FloatArray) -> FloatArray:
+    """`value` in the arithmetic of `like`, so that 1/3 of it is a third in that arithmetic."""
+    if like.dtype != object:
+        return np.asarray(value, dtype=like.dtype)
+    import mpmath
+
+    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(np.asarray(value, dtype=object)), dtype=object)
+
+
+def two_pi(like: FloatArray) -> FloatArray:
+    """2 pi in the precision of `like`."""
+    if like.dtype == object:
+        import mpmath
+
+        return np.asarray(2 * mpmath.pi(), dtype=object)
+    return np.asarray(8 * np.arctan(like.dtype.type(1)))
+
+
+def times(a: FloatArray, b: FloatArray) -> FloatArray:
+    """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0."""
+    a, b = np.broadcast_arrays(a, b)
+    if a.dtype == object or b.dtype == object:
+        return a * np.where(a == 0, 0 * a, b)
+    with np.errstate(invalid="ignore"):
+        return np.where((a == 0) & np.isinf(b), a.dtype.type(0), a * b)
+
+
+def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:
+    """a / b, and `zero` where b is 0."""
+    a, b = np.broadcast_arrays(a, b)
+    none = b == 0
+    return np.where(none, number(zero, b), a / np.where(none, number(1, b), b))
+
+
+def softplus(x: FloatArray) -> FloatArray:
+    """log(1 + exp(x)), to full relative accuracy on both sides: no term cancels, nothing overflows."""
+    return np.maximum(x, number(0, x)) + log1p(exp(-abs(x)))
+
+
+def sigmoid(x: FloatArray) -> FloatArray:
+    """1 / (1 + exp(-x)); exp only ever sees a negative number."""
+    small = exp(-abs(x))
+    return np.where(x < 0, small, number(1, x)) / (1 + small)
+
+
+def log_softmax(x: FloatArray) -> FloatArray:
+    """x - log sum exp x over the last axis.
+
+    The largest term is taken out of the sum exactly, so that the logarithm is a log1p: a row that is
+    certain of its class keeps the digits of how certain it is. One infinite logit takes all the probability
+    (the limit); two of them, or a row that is -inf throughout, leave it undefined: NaN.
+    """
+    if x.size == 0:
+        return x
+    top = np.argmax(x, axis=-1)[..., None]  # of a NaN too: argmax finds the first
+    is_top = np.arange(x.shape[-1]) == top
+    largest = np.take_along_axis(x, top, axis=-1)
+    with np.errstate(invalid="ignore"):
+        shifted = np.where(is_top & (x == x), number(0, x), x - largest)
+    others = np.where(is_top & (x == x), number(0, x), exp(shifted))
+    return shifted - log1p(others.sum(axis=-1, keepdims=True))
+
+
+def one_hot(index: IndexArray, classes: int, like: FloatArray) -> FloatArray:
+    """1 at `index` along a new last axis, in the arithmetic of `like`; all 0 where the index is negative."""
+    return np.where(index[..., None] == np.arange(classes), number(1, like), number(0, like))
