@@ -58,13 +58,17 @@ def two_pi(like: FloatArray) -> FloatArray:
     return np.asarray(8 * np.arctan(like.dtype.type(1)))
 
 
-def times(a: FloatArray, b: FloatArray) -> FloatArray:
-    """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0."""
-    a, b = np.broadcast_arrays(a, b)
+def times(a: FloatArray, b: FloatArray, *, either: bool = False) -> FloatArray:
+    """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0.
+
+    With `either`, where b is 0 and a infinite too.
+    """
     if a.dtype == object or b.dtype == object:
+        a, b = np.broadcast_arrays(a, b)
         return a * np.where(a == 0, 0 * a, b)
     with np.errstate(invalid="ignore"):
-        return np.where((a == 0) & np.isinf(b), a.dtype.type(0), a * b)
+        zero = (a == 0) & np.isinf(b) | (either & (b == 0) & np.isinf(a))
+        return np.where(zero, np.zeros((), dtype=np.result_type(a, b)), a * b)
 
 
 def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:
@@ -72,6 +76,12 @@ def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:
     a, b = np.broadcast_arrays(a, b)
     none = b == 0
     return np.where(none, number(zero, b), a / np.where(none, number(1, b), b))
+
+
+def log_add(a: FloatArray, b: FloatArray) -> FloatArray:
+    """log(exp(a) + exp(b)): the larger is taken out, so that nothing overflows and a log1p holds the other."""
+    gap = np.where(a == b, number(0, a), -abs(a - b))  # also where both are -inf
+    return np.maximum(a, b) + log1p(exp(gap))
 
 
 def softplus(x: FloatArray) -> FloatArray:

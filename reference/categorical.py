@@ -29,8 +29,9 @@ def nll_loss(
     x, axis = _classes_last(input)
     w = _class_weight(weight, x)
     q, _ = _target(target, x, axis, ignore_index)
-    partials = {"input": -w * q, **({} if weight is None else {"weight": times(-q, x)})}
-    return _averaged(Loss(times(-w * q, x).sum(-1), partials, {"input": axis}), q, w, weight)
+    mass = np.where(q == 0, number(0, x), w * q)
+    partials = {"input": -mass, **({} if weight is None else {"weight": times(-q, x)})}
+    return _averaged(Loss(-times(mass, x).sum(-1), partials, {"input": axis}), q, w, weight)
 
 
 @loss
@@ -68,7 +69,7 @@ def cross_entropy(
 
     log_p = log_softmax(x)
     terms = times(q, log_p)
-    mass = w * q
+    mass = np.where(q == 0, number(0, x), w * q)
     rest = mass.sum(-1, keepdims=True) - mass  # of the other classes: exactly 0 for a one-hot target
     partials = {"input": exp(log_p) * rest + times(mass, expm1(log_p)), **({} if weight is None else {"weight": -terms})}
     if is_index:
@@ -79,7 +80,8 @@ def cross_entropy(
     else:
         partials["target"] = -w * log_p * (1 - eps)
     last = {"input": axis, **({} if is_index else {"target": axis})}
-    found = Loss(-(w * terms).sum(-1), partials, last, magnitude=abs(w * terms).sum(-1))
+    weighted = np.where(q == 0, number(0, x), w * terms)
+    found = Loss(-weighted.sum(-1), partials, last, magnitude=abs(weighted).sum(-1))
     return _averaged(found, hard, w, weight) if is_index else found
 
 
@@ -127,7 +129,8 @@ def linear_cross_entropy(
 
     def pull(gradient: FloatArray, size: object) -> dict[str, FloatArray]:
         f = size if callable(size) else (lambda a: a)
-        rows, grown = np.atleast_2d(f(input)), gradient.reshape(-1, *linear_weight.shape[:-1])
+        rows = np.atleast_2d(f(input))
+        grown = gradient.reshape(rows.shape[0], *linear_weight.shape[:-1])
         back = np.tensordot(grown, f(linear_weight), axes=linear_weight.ndim - 1)
         found = {
             "input": back.reshape(input.shape),
@@ -177,4 +180,5 @@ def _target(
 def _averaged(found: Loss, hard: FloatArray, w: FloatArray, weight: FloatArray | None) -> Loss:
     """`found`, its mean weighted by the weight of each row's own class."""
     partials = {} if weight is None else {"weight": hard}
-    return replace(found, denominator=(hard * w).sum(-1), denominator_partials=partials)
+    chosen = np.where(hard == 0, number(0, hard), w)
+    return replace(found, denominator=chosen.sum(-1), denominator_partials=partials)

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .arithmetic import Array, FloatArray, number
+from .arithmetic import Array, FloatArray, number, times
 from .check import choice, require
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -65,6 +65,14 @@ class Loss:
     magnitude: FloatArray | None = None
     chains: tuple[Chain, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Keep arrays arrays: NumPy makes of an object array without axes the number in it."""
+        for name in ("value", "denominator", "scale", "magnitude"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        for name in ("partials", "denominator_partials"):
+            object.__setattr__(self, name, {k: np.asarray(v) for k, v in getattr(self, name).items()})
+
     # -- reduction ------------------------------------------------------------------------------------------
 
     def divisor(self) -> FloatArray:
@@ -89,7 +97,7 @@ class Loss:
             if reduction == "none":
                 return self.value
             if reduction == "mean":
-                scaled = self.value if self.scale is None else self.value * self.scale
+                scaled = self.value if self.scale is None else np.asarray(self.value * self.scale)
                 return np.asarray(_quotient(np.asarray(scaled.sum()), self.divisor()))
             if reduction == "batchmean":
                 return np.asarray(self.value.sum() / (self.value.shape[0] if self.value.ndim else 1))
@@ -105,10 +113,10 @@ class Loss:
         With `absolute`, every product is replaced by its absolute value: the sum of the absolute terms, which
         is what a bound on the rounding error of the sum is proportional to.
         """
-        size: Callable[[FloatArray], FloatArray] = abs if absolute else _identity
+        size = _absolute if absolute else np.asarray
         with np.errstate(all="ignore"):
             spread = size(cotangent * self.factors(reduction))
-            found = {name: _expand(spread, partial.ndim) * size(partial) for name, partial in self.partials.items()}
+            found = {name: times(_expand(spread, partial.ndim), size(partial), either=True) for name, partial in self.partials.items()}
             if reduction == "mean":
                 lost = size(cotangent * self.reduce("mean") / self.divisor())
                 for name, partial in self.denominator_partials.items():
@@ -140,20 +148,20 @@ class Loss:
         for name, partial in self.partials.items():
             size = next((c.magnitude for c in self.chains if c.of == name), None)
             if size is None:
-                size = abs(arguments[name])
+                size = _absolute(arguments[name])
             if name in self.last:
                 size = np.moveaxis(size, self.last[name], -1)
             size = size.reshape(self.aligned.get(name, size.shape))
             with np.errstate(all="ignore"):
-                term = abs(partial) * size
+                term = np.asarray(abs(partial) * size)
             if term.dtype != object:
                 term = np.where((size == 0) | (partial == 0), 0, term)
             total = total + term.sum(axis=tuple(range(total.ndim, term.ndim)))
         return np.asarray(total)
 
 
-def _identity(x: FloatArray) -> FloatArray:
-    return x
+def _absolute(x: FloatArray) -> FloatArray:
+    return np.asarray(abs(x))
 
 
 def _quotient(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -168,6 +176,7 @@ def _expand(array: FloatArray, ndim: int) -> FloatArray:
 
 def sum_to(array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Undo a broadcast from `shape`: sum over the axes that it added or stretched."""
+    array = np.asarray(array)
     array = np.asarray(array.sum(axis=tuple(range(array.ndim - len(shape)))))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and array.shape[i] != 1)
     return np.asarray(array.sum(axis=stretched, keepdims=True)) if stretched else array
@@ -204,15 +213,15 @@ def loss(
     if definition is None:
         return functools.partial(loss, reductions=reductions, default=default)
     signature = inspect.signature(definition)
-    is_array = {name: "Array" in str(p.annotation) for name, p in signature.parameters.items()}
+    arrays_in = {name: str(p.annotation) for name, p in signature.parameters.items() if "Array" in str(p.annotation)}
 
     @functools.wraps(definition)
     def public(*args: Any, reduction: str = default, cotangent: npt.ArrayLike | None = None, **options: Any) -> Result:
         choice("reduction", reduction, reductions)
         bound = signature.bind(*args, **options)
         for name, value in bound.arguments.items():
-            if is_array[name] and value is not None:
-                bound.arguments[name] = _arrays(name, value)
+            if name in arrays_in and value is not None:
+                bound.arguments[name] = _arrays(name, value, depth=arrays_in[name].count("["))
         arrays = {k: v for k, v in flatten(bound.arguments).items() if isinstance(v, np.ndarray)}
         with np.errstate(all="ignore"):
             found = definition(*bound.args, **bound.kwargs)
@@ -244,11 +253,12 @@ def flatten(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _arrays(name: str, value: Any) -> Any:
-    """An array argument, or (adaptive softmax) a nested sequence of them."""
-    if isinstance(value, list | tuple) and any(isinstance(v, np.ndarray) for v in flatten({"": value}).values()):
-        return [_arrays(name, v) for v in value]
-    return asarray(name, value)
+def _arrays(name: str, value: Any, depth: int) -> Any:
+    """An array argument or, `depth` deep (adaptive softmax), a sequence of them."""
+    if depth == 0:
+        return asarray(name, value)
+    require(isinstance(value, list | tuple), name, f"a {type(value).__name__}", "a list or tuple of arrays")
+    return [_arrays(f"{name}.{i}", v, depth - 1) for i, v in enumerate(value)]
 
 
 def asarray(name: str, value: npt.ArrayLike) -> Array:

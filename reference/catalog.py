@@ -1,0 +1,388 @@
+"""The table of losses: what each takes, and which values are worth trying.
+
+A row is data. Inputs, cases, errors, benchmarks and the report are derived from it. To add a variant, add a
+value to an option, a choice to an argument or a form to the forms: the cases follow.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import kinks
+from .loss import REDUCTIONS
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A shape of the first argument, axis by axis: N the batch, C the classes, F features, T time."""
+
+    name: str
+    axes: Mapping[str, int]
+
+    def shape(self, spec: str) -> Shape:
+        """`N C 1` names axes and sizes; `*` is every axis, `*-C` every axis but C."""
+        sizes: list[int] = []
+        for word in spec.split():
+            if word[0] == "*":
+                sizes += [n for axis, n in self.axes.items() if axis not in word[2:].split("-")]
+            else:
+                sizes.append(int(word) if word.isdigit() else self.axes[word])
+        return tuple(sizes)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to fill an argument: from a domain of `reference.inputs`, in a shape."""
+
+    label: str
+    domain: str
+    shape: str = "*"
+
+
+ABSENT = Choice("", "absent")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An array argument. Its place is `call`, or the module's `constructor`, or a module's `parameter`."""
+
+    name: str
+    choices: tuple[Choice, ...]
+    place: str = "call"
+    gradient: bool = True  # torch differentiates in it
+
+
+def argument(name: str, domain: str, shape: str = "*", **more: Any) -> Argument:
+    """An argument with one choice."""
+    return Argument(name, (Choice("", domain, shape),), **more)
+
+
+def optional(name: str, domain: str, *shapes: str, **more: Any) -> Argument:
+    """An argument that may be left out: absent, or in each of the shapes."""
+    labels = [name if i == 0 else f"{name}_{s.replace(' ', '.').replace('*', 'full')}" for i, s in enumerate(shapes)]
+    return Argument(name, (ABSENT, *(Choice(n, domain, s) for n, s in zip(labels, shapes, strict=True))), **more)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to call a loss: a form, a choice per argument, a value per option."""
+
+    form: Form
+    choices: Mapping[str, Choice]
+    options: Mapping[str, Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A loss.
+
+    name:       of the class in torch.nn
+    function:   in torch.nn.functional and in `reference`; empty where torch has only the class
+    options:    every option and the values worth trying, torch's default first
+    function_only: the arguments that only the function takes
+    kinks:      puts drawn inputs on the loss's kinks and ties, exactly
+    valid:      which combinations are calls at all
+    regimes:    which regimes apply besides those that its domains bring
+    since:      the torch release that has it
+    """
+
+    name: str
+    function: str
+    arguments: tuple[Argument, ...]
+    forms: tuple[Form, ...]
+    options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    reductions: tuple[str, ...] = REDUCTIONS
+    default_reduction: str = "mean"
+    function_only: tuple[str, ...] = ()
+    elementwise: bool = False
+    kinks: Callable[..., None] | None = None
+    valid: Callable[[Mapping[str, Choice], Mapping[str, Any], Form], bool] = lambda choices, options, form: True
+    many: Form | None = None
+    wide: tuple[Form, ...] = ()
+    since: str = "2.6"
+
+    def variants(self) -> Iterator[Variant]:
+        """Every valid combination of form, choices and options."""
+        names = [a.name for a in self.arguments]
+        for form, *rest in itertools.product(
+            self.forms, *(a.choices for a in self.arguments), *self.options.values()
+        ):
+            choices = dict(zip(names, rest[: len(names)], strict=True))
+            options = dict(zip(self.options, rest[len(names) :], strict=True))
+            if self.valid(choices, options, form):
+                yield Variant(form, choices, options, self._label(form, choices, options))
+
+    def few(self) -> list[Variant]:
+        """Variants in which every pair of values of two axes occurs, if it is valid at all."""
+        return _pairwise(list(self.variants()))
+
+    def plain(self, form: Form) -> Variant:
+        """Defaults throughout, in a form of one's own."""
+        choices = {a.name: a.choices[0] for a in self.arguments}
+        options = {name: values[0] for name, values in self.options.items()}
+        return Variant(form, choices, options, self._label(form, choices, options))
+
+    def _label(self, form: Form, choices: Mapping[str, Choice], options: Mapping[str, Any]) -> str:
+        said = [form.name, *(c.label for c in choices.values() if c.label)]
+        said += [f"{n}.{_word(v)}" for n, v in options.items() if v != self.options[n][0]]
+        return "_".join(said)
+
+
+def _word(value: Any) -> str:
+    return str(getattr(value, "__name__", value)).replace("-", "m").replace("(", "").replace(")", "").replace(", ", ".")
+
+
+def _pairwise(variants: list[Variant]) -> list[Variant]:
+    """A greedy pairwise cover: the next variant is the one that shows the most pairs not yet seen."""
+
+    def pairs(v: Variant) -> set[tuple[Any, Any]]:
+        values = [("form", v.form.name), *((n, c.label) for n, c in v.choices.items())]
+        values += [(n, repr(o)) for n, o in v.options.items()]
+        return set(itertools.combinations(values, 2)) or {(values[0], None)}
+
+    found: list[Variant] = []
+    left = {v.name: (v, pairs(v)) for v in variants}
+    unseen = set().union(*(p for _, p in left.values())) if left else set()
+    while unseen:
+        name = max(left, key=lambda n: len(left[n][1] & unseen))
+        variant, shown = left.pop(name)
+        found.append(variant)
+        unseen -= shown
+    return found
+
+
+# -- forms ------------------------------------------------------------------------------------------------------
+
+ELEMENTS = (Form("matrix", {"N": 13, "C": 21}), Form("vector", {"C": 7}))
+CLASSES = (
+    Form("batch", {"N": 6, "C": 6}),  # square: a wrong class axis does not crash, it is wrong
+    Form("unbatched", {"C": 5}),
+    Form("k1", {"N": 4, "C": 5, "d1": 4}),
+    Form("k2", {"N": 3, "C": 3, "d1": 3, "d2": 3}),
+)
+ROWS_OF_CLASSES = CLASSES[:2]
+VECTORS = (Form("batch", {"N": 8, "D": 6}), Form("unbatched", {"D": 6}))
+MANY = Form("many", {"N": 512, "C": 257})  # 131,584 elements
+MANY_ROWS = Form("many", {"N": 40_000, "C": 3})
+WIDE = (Form("wide4099", {"N": 4, "C": 4099}), Form("wide33000", {"N": 3, "C": 33_000}), Form("wide131100", {"N": 2, "C": 131_100}))
+
+
+# -- arguments --------------------------------------------------------------------------------------------------
+
+INPUT, TARGET = argument("input", "real"), argument("target", "real")
+LOGITS = argument("input", "logits")
+SIGN = argument("target", "sign", gradient=False)
+ELEMENT_WEIGHT = optional("weight", "weight", "*")
+CLASS_WEIGHT = optional("weight", "weight", "C", place="constructor", gradient=False)
+INDICES = Choice("", "index", "*-C")
+IGNORED = Choice("ignored", "ignored", "*-C")
+PROBABILITIES = Choice("probabilities", "distribution", "*")
+IGNORE = (-100, 1, 255)
+
+
+def _regression(name: str, function: str, **more: Any) -> Row:
+    return Row(name, function, (INPUT, TARGET, ELEMENT_WEIGHT), ELEMENTS, function_only=("weight",), many=MANY, elementwise=True, **more)
+
+
+def _class_target(choices: Mapping[str, Choice], options: Mapping[str, Any], form: Form) -> bool:
+    return choices["target"] is not PROBABILITIES or options["ignore_index"] in (-100, None)
+
+
+CATALOG: tuple[Row, ...] = (
+    _regression("L1Loss", "l1_loss", kinks=kinks.residual(lambda o: (0.0,))),
+    _regression("MSELoss", "mse_loss", kinks=kinks.residual(lambda o: (0.0,))),
+    _regression(
+        "HuberLoss",
+        "huber_loss",
+        options={"delta": (1.0, 0.25, 3.0)},
+        kinks=kinks.residual(lambda o: (0.0, o["delta"], -o["delta"])),
+    ),
+    Row(
+        "SmoothL1Loss",
+        "smooth_l1_loss",
+        (INPUT, TARGET),
+        ELEMENTS,
+        options={"beta": (1.0, 0.0, 0.25, 3.0)},
+        kinks=kinks.residual(lambda o: (0.0, o["beta"], -o["beta"])),
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "PoissonNLLLoss",
+        "poisson_nll_loss",
+        (Argument("input", (Choice("", "log_rate"), Choice("rate", "positive"))), argument("target", "count")),
+        ELEMENTS,
+        options={"log_input": (True, False), "full": (False, True), "eps": (1e-8, 0.25)},
+        valid=lambda c, o, f: (c["input"].label == "rate") != o["log_input"] and (o["eps"] == 1e-8 or not o["log_input"]),
+        kinks=kinks.counts,
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "GaussianNLLLoss",
+        "gaussian_nll_loss",
+        (
+            INPUT,
+            TARGET,
+            Argument("var", (Choice("", "variance"), Choice("var_row", "variance", "*-C"), Choice("var_one", "variance", "*-C 1"))),
+        ),
+        ELEMENTS,
+        options={"full": (False, True), "eps": (1e-6, 0.25)},
+        kinks=kinks.variances,
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "KLDivLoss",
+        "kl_div",
+        (
+            argument("input", "log_probability"),
+            Argument("target", (Choice("", "distribution"), Choice("logs", "log_probability"))),
+        ),
+        (Form("batch", {"N": 6, "C": 6}), Form("vector", {"C": 7}), Form("k2", {"N": 3, "C": 4, "d1": 3, "d2": 2})),
+        options={"log_target": (False, True)},
+        reductions=(*REDUCTIONS, "batchmean"),
+        valid=lambda c, o, f: (c["target"].label == "logs") == o["log_target"],
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "BCELoss",
+        "binary_cross_entropy",
+        (argument("input", "probability"), argument("target", "probability"), optional("weight", "weight", "*", "C", place="constructor", gradient=False)),
+        ELEMENTS,
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "BCEWithLogitsLoss",
+        "binary_cross_entropy_with_logits",
+        (
+            LOGITS,
+            argument("target", "probability"),
+            optional("weight", "weight", "*", "C", place="constructor", gradient=False),
+            optional("pos_weight", "weight", "C", "*", place="constructor", gradient=False),
+        ),
+        ELEMENTS,
+        many=MANY,
+        elementwise=True,
+    ),
+    Row("SoftMarginLoss", "soft_margin_loss", (LOGITS, SIGN), ELEMENTS, many=MANY, elementwise=True),
+    Row(
+        "MultiLabelSoftMarginLoss",
+        "multilabel_soft_margin_loss",
+        (LOGITS, argument("target", "probability"), optional("weight", "weight", "C", place="constructor")),
+        (*ROWS_OF_CLASSES, Form("k1", {"N": 4, "d1": 3, "C": 4})),
+        many=MANY,
+    ),
+    Row(
+        "NLLLoss",
+        "nll_loss",
+        (argument("input", "log_probability"), Argument("target", (INDICES, IGNORED), gradient=False), CLASS_WEIGHT),
+        CLASSES,
+        options={"ignore_index": IGNORE},
+        many=MANY_ROWS,
+        wide=WIDE[1:2],
+    ),
+    Row(
+        "CrossEntropyLoss",
+        "cross_entropy",
+        (LOGITS, Argument("target", (INDICES, IGNORED, PROBABILITIES)), CLASS_WEIGHT),
+        CLASSES,
+        options={"ignore_index": IGNORE, "label_smoothing": (0.0, 0.1, 1.0)},
+        valid=_class_target,
+        many=MANY_ROWS,
+        wide=WIDE,
+    ),
+    Row(
+        "LinearCrossEntropyLoss",
+        "linear_cross_entropy",
+        (
+            argument("input", "real", "*-C-d1"),
+            argument("linear_weight", "real", "*-N", place="parameter"),
+            Argument("target", (Choice("", "index", "*-C-F"), Choice("ignored", "ignored", "*-C-F"), Choice("probabilities", "distribution", "*-F"))),
+            optional("linear_bias", "real", "*-N-F", place="parameter"),
+            CLASS_WEIGHT,
+        ),
+        (
+            Form("batch", {"N": 6, "C": 6, "F": 6}),
+            Form("unbatched", {"C": 5, "F": 4}),
+            Form("k1", {"N": 4, "C": 4, "d1": 4, "F": 4}),
+        ),
+        options={"ignore_index": (None, 1, 255), "label_smoothing": (0.0, 0.1, 1.0)},
+        valid=lambda c, o, f: (c["target"].label != "probabilities" or o["ignore_index"] is None),
+        wide=(Form("wide4099", {"N": 4, "C": 4099, "F": 3}),),
+        since="2.13",
+    ),
+    Row(
+        "MultiMarginLoss",
+        "multi_margin_loss",
+        (LOGITS, argument("target", "index", "*-C", gradient=False), CLASS_WEIGHT),
+        ROWS_OF_CLASSES,
+        options={"p": (1, 2), "margin": (1.0, 0.25, -0.5)},
+        kinks=kinks.class_margin,
+        many=MANY_ROWS,
+    ),
+    Row(
+        "MultiLabelMarginLoss",
+        "multilabel_margin_loss",
+        (LOGITS, argument("target", "labels", gradient=False)),
+        ROWS_OF_CLASSES,
+        kinks=kinks.class_margin,
+        many=MANY_ROWS,
+    ),
+    Row(
+        "HingeEmbeddingLoss",
+        "hinge_embedding_loss",
+        (INPUT, SIGN),
+        ELEMENTS,
+        options={"margin": (1.0, 0.25, 3.0)},
+        kinks=kinks.hinge,
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "MarginRankingLoss",
+        "margin_ranking_loss",
+        (argument("input1", "real"), argument("input2", "real"), SIGN),
+        ELEMENTS,
+        options={"margin": (0.0, 0.5, 2.0)},
+        kinks=kinks.ranking,
+        many=MANY,
+        elementwise=True,
+    ),
+    Row(
+        "CosineEmbeddingLoss",
+        "cosine_embedding_loss",
+        (argument("input1", "real"), argument("input2", "real"), argument("target", "sign", "*-D", gradient=False)),
+        VECTORS,
+        options={"margin": (0.0, 0.5, 0.25)},
+        kinks=kinks.angle,
+        many=Form("many", {"N": 2, "D": 65_537}),
+    ),
+    Row(
+        "TripletMarginLoss",
+        "triplet_margin_loss",
+        (argument("anchor", "real"), argument("positive", "real"), argument("negative", "real")),
+        VECTORS,
+        options={"margin": (1.0, 0.25), "p": (2.0, 1.0, 3.0), "eps": (1e-6, 0.125), "swap": (False, True)},
+        kinks=kinks.triplet,
+        many=Form("many", {"N": 2, "D": 65_537}),
+    ),
+    Row(
+        "TripletMarginWithDistanceLoss",
+        "triplet_margin_with_distance_loss",
+        (argument("anchor", "real"), argument("positive", "real"), argument("negative", "real")),
+        VECTORS,
+        options={"margin": (1.0, 0.25), "swap": (False, True)},
+        many=Form("many", {"N": 2, "D": 65_537}),
+    ),
+)
+
+ROWS = {row.name: row for row in CATALOG}

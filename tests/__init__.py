@@ -1,0 +1,1 @@
+"""The matrix: every loss of torch.nn, held to its specification."""

@@ -1,0 +1,84 @@
+"""The cases of the matrix: names, from which inputs and truths are made when a test runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+import reference
+from reference.accuracy import Truth
+from reference.arithmetic import FloatArray
+from reference.catalog import CATALOG, ROWS, Row, Variant
+from reference.formats import FORMATS, Format
+from reference.inputs import draw, regimes, seed_of
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call of one loss. The id spells out every choice, and is the same from release to release."""
+
+    row: Row
+    variant: Variant
+    reduction: str
+    format: Format
+    device: str
+    regime: str
+    seed: int = 0
+
+    @property
+    def id(self) -> str:
+        """Loss-variant-reduction-dtype-device-regime."""
+        return f"{self.row.name}-{self.variant.name}-{self.reduction}-{self.format.name}-{self.device}-{self.regime}"
+
+    @property
+    def truth(self) -> Truth:
+        """The definition at this case's inputs; shared by its reductions."""
+        return _truth(self.row.name, self.variant.name, self.regime, self.format.name, self.seed)
+
+    def cotangent(self, shape: tuple[int, ...]) -> FloatArray:
+        """Random, seeded by the id, and representable: ones would not see a factor misplaced between elements."""
+        rng = np.random.default_rng(seed_of(self.id, self.seed))
+        return self.format.round(rng.standard_normal(shape))
+
+
+@lru_cache(maxsize=32)  # the cases of one truth follow each other
+def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth:
+    entry, form = ROWS[row], FORMATS[format]
+    chosen = _by_name(row)[variant]
+    drawn = draw(entry, chosen, regime, form, seed)
+    return Truth(entry, chosen, drawn, form, regime == "kinks", getattr(reference, entry.function).definition)
+
+
+@lru_cache
+def _by_name(row: str) -> dict[str, Variant]:
+    entry = ROWS[row]
+    extra = [entry.plain(form) for form in (*entry.wide, *((entry.many,) if entry.many else ()))]
+    return {v.name: v for v in (*entry.variants(), *extra)}
+
+
+@lru_cache
+def _calls(row: str, half: bool) -> tuple[tuple[Variant, str], ...]:
+    """(variant, regime): every variant in `typical` (in half precision, every pair of options), and a pairwise
+    cover of the variants in the other regimes."""
+    entry = ROWS[row]
+    few = entry.few()
+    every = few if half else list(entry.variants())
+    calls = [(v, "typical") for v in every]
+    calls += [(v, r) for v in few for r in regimes(entry, v) if r != "typical"]
+    calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked")]
+    calls += [(entry.plain(form), "typical") for form in ((entry.many,) if entry.many else ())]
+    return tuple(calls)
+
+
+def matrix(dtypes: Iterable[str], devices: Iterable[str], seed: int, rows: Iterable[Row] = CATALOG) -> Iterator[Case]:
+    """Every case of the matrix."""
+    for row in rows:
+        for device in devices:
+            for dtype in dtypes:
+                format = FORMATS[dtype]
+                for variant, regime in _calls(row.name, half=format.digits < 24):
+                    for reduction in row.reductions:
+                        yield Case(row, variant, reduction, format, device, regime, seed)

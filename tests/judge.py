@@ -1,0 +1,106 @@
+"""The verdict on one array of one case: against its budget, known divergences, and what is said if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from reference.accuracy import Budget, Verdict, compare
+from reference.arithmetic import FloatArray
+from reference.loss import flatten
+
+from .cases import Case
+from .divergences import Divergence, applicable
+
+
+@dataclass
+class Judge:
+    """Compares, records the worst error per loss, dtype and device, and raises with everything one needs to know."""
+
+    torch_version: str
+    worst: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    needed: set[str] = field(default_factory=set)
+
+    def __call__(self, case: Case, quantity: str, got: FloatArray, budget: Budget) -> None:
+        """Raise unless `got` is within the budget, or within that of a known divergence."""
+        __tracebackhide__ = True
+        verdict = compare(got, budget, case.format)
+        self._record(case, quantity, verdict)
+        if not verdict.problem:
+            return
+        entries = applicable(case, quantity, self.torch_version)
+        for entry in entries:
+            budget = entry.widen(case, quantity, budget)
+        if entries:
+            known = compare(got, budget, case.format)
+            if not known.problem:
+                self.needed.update(entry.name for entry in entries)
+                return
+            verdict = known
+        raise AssertionError(explain(case, quantity, verdict, entries))
+
+    def _record(self, case: Case, quantity: str, verdict: Verdict) -> None:
+        key = (case.row.name, case.format.name, case.device)
+        row = self.worst.setdefault(key, {"ratio": -1.0})
+        if verdict.ratio > row["ratio"]:
+            self.worst[key] = {"ratio": verdict.ratio, "ulps": verdict.ulps, "case": case.id, "of": quantity, "got": verdict.got, "want": verdict.want}
+
+
+def explain(case: Case, quantity: str, verdict: Verdict, entries: list[Divergence]) -> str:
+    """The failure, in full: what, where, how much, and how to repeat it."""
+    lines = [f"{case.id}: the {'value' if quantity == 'value' else 'gradient of ' + quantity} {verdict.problem}"]
+    lines += [f"  beyond what is known of it: {entry.name} ({entry.why})" for entry in entries]
+    lines += [f"  inputs there: {inputs_at(case, verdict.index)}"]
+    where = "test_value" if quantity == "value" else "test_gradient"
+    lines += [f"  repeat: pytest 'tests/{where}.py::{where}[{case.id}]' --device {case.device} --seed {case.seed}", "", snippet(case, quantity)]
+    return "\n".join(lines)
+
+
+def inputs_at(case: Case, index: tuple[int, ...]) -> str:
+    """The elements of the arguments at the index, as far as they have it."""
+    said = []
+    for name, value in flatten(case.truth.drawn.arguments).items():
+        at = tuple(min(i, n - 1) for i, n in zip(index, value.shape, strict=False))
+        said.append(f"{name}{list(at)} = {value[at]!r}" if value[at].ndim == 0 else f"{name}{list(at)} = {np.array2string(value[at], threshold=8)}")
+    return "; ".join(said)
+
+
+def snippet(case: Case, quantity: str) -> str:
+    """A few lines of torch that repeat the call, with literal values."""
+    drawn = case.truth.drawn
+    size = sum(np.size(a) for a in flatten(drawn.arguments).values())
+    if size > 2000:
+        return f"  ({size} numbers: too many to print; repeat it with the command above)"
+    parts = [f"{name}={_literal(value, case)}" for name, value in drawn.arguments.items()]
+    options = [f"{name}={value!r}" for name, value in drawn.options.items()]
+    call = f"torch.nn.functional.{case.row.function}(**arguments, {', '.join([*options, f'reduction={case.reduction!r}'])})"
+    lines = ["import torch", f"arguments = dict({', '.join(parts)})"]
+    if quantity != "value":
+        lines += [f"arguments[{quantity!r}].requires_grad_()"]
+    lines += [f"loss = {call}"]
+    if quantity == "value":
+        lines += ["print(loss)"]
+    else:
+        cotangent = _literal(case.cotangent(case.truth.loss.reduce(case.reduction).shape), case)
+        lines += [f"loss.backward({cotangent})", f"print(arguments[{quantity!r}].grad)"]
+    return "\n".join("    " + line for line in lines)
+
+
+def _literal(value: Any, case: Case) -> str:
+    dtype = f"torch.{case.format.name}" if value.dtype.kind == "f" else "torch.int64"
+    text = repr(np.asarray(value).tolist()).replace("nan", "float('nan')").replace("-inf", "float('-inf')")
+    text = text.replace("inf", "float('inf')").replace("float('-float('inf')')", "float('-inf')")
+    return f"torch.tensor({text}, dtype={dtype}, device={case.device!r})"
+
+
+def merge(tables: list[Mapping[tuple[str, str, str], dict[str, Any]]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The worst of several tables (one per process)."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for table in tables:
+        for key, row in table.items():
+            if key not in found or row["ratio"] > found[key]["ratio"]:
+                found[key] = row
+    return found

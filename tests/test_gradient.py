@@ -1,0 +1,21 @@
+"""Is the gradient right? In every argument that torch differentiates, for a random cotangent."""
+
+
+from .judge import Judge
+from .subject import array, call_function, differentiable, tensor, tensors
+
+
+def test_gradient(case, subject, judge: Judge) -> None:
+    """The vector-Jacobian product with a random cotangent is the definition's, argument by argument."""
+    names = differentiable(case.row, case.truth.drawn)
+    given = tensors(case.truth.drawn, case.format, case.device, differentiable=names)
+    value = call_function(subject, case.row, case.variant, given, case.reduction)
+    cotangent = case.cotangent(tuple(value.shape))
+    value.backward(tensor(cotangent, case.format, case.device))
+    budgets = case.truth.gradients(case.reduction, cotangent.astype(case.truth.loss.value.dtype))
+    judge(case, "value", array(value), case.truth.value(case.reduction))  # the path that records a graph
+    for name in names:
+        got = given[name].grad
+        assert got is not None, f"{case.id}: no gradient reached {name}"
+        assert got.dtype == given[name].dtype, f"{case.id}: the gradient of {name} has dtype {got.dtype}"
+        judge(case, name, array(got), budgets[name])
