@@ -25,7 +25,7 @@ At kinks and ties the inputs are exact, and they are not moved: the convention i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -63,9 +63,8 @@ class Truth:
     variant: Variant
     drawn: Drawn
     format: Format
-    exact: bool  # inputs on kinks: not moved
+    regime: str
     definition: Callable[..., Loss]
-    positional: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
@@ -80,7 +79,7 @@ class Truth:
     @cached_property
     def moved(self) -> list[list[Loss]]:
         """For each real argument, the loss where its elements are moved by a unit roundoff, up or down at random."""
-        if self.exact:
+        if self.regime == "kinks":  # exact, and not to be moved off them
             return []
         rng = np.random.default_rng(seed_of(self.variant.name))
         names = [name for name, value in self.arguments.items() if _movable(value)]
@@ -129,14 +128,19 @@ class Truth:
         loss, u = self.loss, self.format.u
         want = loss.reduce(reduction)
         if reduction == "none":
-            return Budget(want, u * abs(want) + self._element, terms_of(loss) > self.format.max)
+            return Budget(want, u * abs(want) + self._element, (terms_of(loss) > self.format.max) | self._unclaimed)
         with np.errstate(all="ignore"):
             each = abs(loss.factors(reduction)) * (u * abs(loss.value) + self._element)
             terms = abs(loss.factors(reduction) * loss.value)
             depth = 2 + np.log2(max(loss.value.size, 1))
             allowed = u * abs(want) + together(each) + depth * self.accumulator.u * terms.sum() + self.format.step
             over = np.any(terms_of(loss) > self.format.max) | (abs(loss.value).sum() > self.accumulator.max)
-        return Budget(want, np.asarray(allowed), np.asarray(over))
+        return Budget(want, np.asarray(allowed), np.asarray(over | self._unclaimed))
+
+    @property
+    def _unclaimed(self) -> bool:
+        """At the largest numbers, sums and products inside a loss overflow: what is finite must still be right."""
+        return self.regime == "huge" and self.row.intermediates
 
     def gradients(self, reduction: str, cotangent: FloatArray) -> dict[str, Budget]:
         """The vector-Jacobian product in every argument, and its budget."""
@@ -146,7 +150,6 @@ class Truth:
         moved = [[m.gradients(cotangent, reduction, shapes) for m in each] for each in self.moved]
         halves = 1 if reduction != "none" and self.format.digits < 24 else 0  # cotangent / n is rounded first
         slopes = self.loss.gradients(np.ones_like(cotangent), "none" if reduction == "none" else "sum", shapes, absolute=True)
-        overflow = bool(np.any(terms_of(self.loss) > self.format.max))
         found = {}
         for name, want in wants.items():
             with np.errstate(all="ignore"):
@@ -159,7 +162,7 @@ class Truth:
                 allowed = self.format.u * (abs(want) + halves * size) + depth * self.roundoff * size + K * shift
                 allowed = allowed + K * self.format.step + halves * self.format.step * slopes[name]
                 over = np.fmax(slopes[name], size) * (1 + self.format.u) > self.format.max
-                over |= overflow and name not in self.loss.partials  # it goes through the value
+                over |= self._unclaimed
             found[name] = Budget(want, allowed, over)
         return found
 

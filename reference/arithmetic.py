@@ -58,17 +58,13 @@ def two_pi(like: FloatArray) -> FloatArray:
     return np.asarray(8 * np.arctan(like.dtype.type(1)))
 
 
-def times(a: FloatArray, b: FloatArray, *, either: bool = False) -> FloatArray:
-    """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0.
-
-    With `either`, where b is 0 and a infinite too.
-    """
+def times(a: FloatArray, b: FloatArray) -> FloatArray:
+    """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0."""
     if a.dtype == object or b.dtype == object:
         a, b = np.broadcast_arrays(a, b)
         return a * np.where(a == 0, 0 * a, b)
     with np.errstate(invalid="ignore"):
-        zero = (a == 0) & np.isinf(b) | (either & (b == 0) & np.isinf(a))
-        return np.where(zero, np.zeros((), dtype=np.result_type(a, b)), a * b)
+        return np.where((a == 0) & np.isinf(b), np.zeros((), dtype=np.result_type(a, b)), a * b)
 
 
 def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:

@@ -69,7 +69,7 @@ def binary_cross_entropy_with_logits(
         w * plain,
         {
             "input": w * ((1 - target) * sigmoid(input) - up * target * sigmoid(-input)),
-            "target": w * ((up - 1) * softplus(-input) - input),  # softplus(x) - softplus(-x) = x
+            "target": w * (times(up - 1, softplus(-input)) - input),  # softplus(x) - softplus(-x) = x
             **({} if weight is None else {"weight": plain}),
             **({} if pos_weight is None else {"pos_weight": w * yes}),
         },

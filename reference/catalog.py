@@ -86,6 +86,8 @@ class Row:
     function:   in torch.nn.functional and in `reference`; empty where torch has only the class
     options:    every option and the values worth trying, torch's default first
     function_only: the arguments that only the function takes
+    elementwise: one element of the result depends on one element of each argument
+    intermediates: it adds and multiplies larger numbers than its value
     kinks:      puts drawn inputs on the loss's kinks and ties, exactly
     valid:      which combinations are calls at all
     regimes:    which regimes apply besides those that its domains bring
@@ -101,6 +103,7 @@ class Row:
     default_reduction: str = "mean"
     function_only: tuple[str, ...] = ()
     elementwise: bool = False
+    intermediates: bool = False
     kinks: Callable[..., None] | None = None
     valid: Callable[[Mapping[str, Choice], Mapping[str, Any], Form], bool] = lambda choices, options, form: True
     many: Form | None = None
@@ -237,6 +240,7 @@ CATALOG: tuple[Row, ...] = (
         kinks=kinks.variances,
         many=MANY,
         elementwise=True,
+        intermediates=True,
     ),
     Row(
         "KLDivLoss",
@@ -272,6 +276,7 @@ CATALOG: tuple[Row, ...] = (
         ELEMENTS,
         many=MANY,
         elementwise=True,
+        intermediates=True,
     ),
     Row("SoftMarginLoss", "soft_margin_loss", (LOGITS, SIGN), ELEMENTS, many=MANY, elementwise=True),
     Row(
@@ -299,6 +304,7 @@ CATALOG: tuple[Row, ...] = (
         valid=_class_target,
         many=MANY_ROWS,
         wide=WIDE,
+        intermediates=True,
     ),
     Row(
         "LinearCrossEntropyLoss",
@@ -319,6 +325,7 @@ CATALOG: tuple[Row, ...] = (
         valid=lambda c, o, f: (c["target"].label != "probabilities" or o["ignore_index"] is None),
         wide=(Form("wide4099", {"N": 4, "C": 4099, "F": 3}),),
         since="2.13",
+        intermediates=True,
     ),
     Row(
         "MultiMarginLoss",
@@ -365,6 +372,7 @@ CATALOG: tuple[Row, ...] = (
         options={"margin": (0.0, 0.5, 0.25)},
         kinks=kinks.angle,
         many=Form("many", {"N": 2, "D": 65_537}),
+        intermediates=True,
     ),
     Row(
         "TripletMarginLoss",
@@ -374,6 +382,7 @@ CATALOG: tuple[Row, ...] = (
         options={"margin": (1.0, 0.25), "p": (2.0, 1.0, 3.0), "eps": (1e-6, 0.125), "swap": (False, True)},
         kinks=kinks.triplet,
         many=Form("many", {"N": 2, "D": 65_537}),
+        intermediates=True,
     ),
     Row(
         "TripletMarginWithDistanceLoss",
@@ -382,6 +391,7 @@ CATALOG: tuple[Row, ...] = (
         VECTORS,
         options={"margin": (1.0, 0.25), "swap": (False, True)},
         many=Form("many", {"N": 2, "D": 65_537}),
+        intermediates=True,
     ),
 )
 

@@ -29,9 +29,11 @@ def nll_loss(
     x, axis = _classes_last(input)
     w = _class_weight(weight, x)
     q, _ = _target(target, x, axis, ignore_index)
-    mass = np.where(q == 0, number(0, x), w * q)
-    partials = {"input": -mass, **({} if weight is None else {"weight": times(-q, x)})}
-    return _averaged(Loss(-times(mass, x).sum(-1), partials, {"input": axis}), q, w, weight)
+    mass, chosen = (np.where(q == 0, number(0, x), q * factor) for factor in (w, x))
+    partials = {"input": -mass, **({} if weight is None else {"weight": -chosen})}
+    value = -np.where(q == 0, number(0, x), mass * x).sum(-1)
+    found = Loss(value, partials, {"input": axis}, ignored=q.sum(-1) == 0)
+    return _averaged(found, q, w, weight)
 
 
 @loss
@@ -68,21 +70,22 @@ def cross_entropy(
     q = (1 - eps) * hard + (counted * eps / max(x.shape[-1], 1) if label_smoothing else 0)
 
     log_p = log_softmax(x)
-    terms = times(q, log_p)
+    terms = np.where(q == 0, number(0, x), q * log_p)  # a class of no probability, and an ignored row: 0 log 0
     mass = np.where(q == 0, number(0, x), w * q)
     rest = mass.sum(-1, keepdims=True) - mass  # of the other classes: exactly 0 for a one-hot target
-    partials = {"input": exp(log_p) * rest + times(mass, expm1(log_p)), **({} if weight is None else {"weight": -terms})}
-    if is_index:
-        partials["input"] = np.where(counted == 0, number(0, x), partials["input"])  # ignored, whatever it holds
-        terms = np.where(counted == 0, number(0, x), terms)
-        if weight is not None:
-            partials["weight"] = -terms
-    else:
-        partials["target"] = -w * log_p * (1 - eps)
-    last = {"input": axis, **({} if is_index else {"target": axis})}
+    up, down = exp(log_p) * rest, times(mass, expm1(log_p))
     weighted = np.where(q == 0, number(0, x), w * terms)
-    found = Loss(-weighted.sum(-1), partials, last, magnitude=abs(weighted).sum(-1))
-    return _averaged(found, hard, w, weight) if is_index else found
+    found = Loss(
+        -weighted.sum(-1),
+        {"input": up + down, **({} if weight is None else {"weight": -terms})},
+        {"input": axis},
+        magnitude=abs(weighted).sum(-1),
+        sizes={"input": abs(up) + abs(down)},
+    )
+    if is_index:
+        return _averaged(replace(found, ignored=counted[..., 0] == 0), hard, w, weight)
+    slope = -w * log_p * (1 - eps)
+    return replace(found, partials={**found.partials, "target": slope}, last={"input": axis, "target": axis})
 
 
 @loss
@@ -141,7 +144,8 @@ def linear_cross_entropy(
     partials = {"logits" if name == "input" else name: partial for name, partial in inner.partials.items()}
     last = {"logits" if name == "input" else name: axis for name, axis in inner.last.items()}
     size = _affine(abs(input), abs(linear_weight), None if linear_bias is None else abs(linear_bias))
-    return replace(inner, partials=partials, last=last, chains=(Chain("logits", pull, size),))
+    sizes = {"logits": inner.sizes["input"]}
+    return replace(inner, partials=partials, last=last, sizes=sizes, chains=(Chain("logits", pull, size),))
 
 
 def _affine(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:

@@ -45,7 +45,8 @@ def variances(rng: np.random.Generator, arguments: Arguments, options: Options, 
     """Variances of 0, and at and about eps, where the clamp starts."""
     eps = options["eps"]
     var = arguments["var"]
-    var[...] = format.round(rng.permuted(np.resize(np.array([0.0, eps / 2, eps, 2 * eps, 1.0]), var.shape)))
+    around = np.resize(np.array([eps, 0.0, eps / 2, 2 * eps, 1.0]), var.size)
+    var[...] = format.round(rng.permuted(around) if var.ndim else around[0]).reshape(var.shape)
 
 
 def class_margin(rng: np.random.Generator, arguments: Arguments, options: Options, format: Format) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .arithmetic import Array, FloatArray, number, times
+from .arithmetic import Array, FloatArray, number
 from .check import choice, require
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -51,7 +51,9 @@ class Loss:
     denominator: (V), what `mean` divides the sum by the sum of; None: the number of values
     denominator_partials: the partials of `denominator`
     scale:       (V), what `mean` multiplies each value by first; None: 1
-    magnitude:   (V), the sum of the absolute values of the terms that are added up; None: |value|
+    ignored:     (V), which values take no part: their gradients are 0 whatever the arguments hold; None: none
+    magnitude:   (V), the sum of the absolute values of the terms that a value is added up from; None: |value|
+    sizes:       the same of a partial, where that is more than its absolute value
     chains:      the steps from an intermediate back to the arguments
     """
 
@@ -62,7 +64,9 @@ class Loss:
     denominator: FloatArray | None = None
     denominator_partials: Mapping[str, FloatArray] = field(default_factory=dict)
     scale: FloatArray | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
     magnitude: FloatArray | None = None
+    sizes: Mapping[str, FloatArray] = field(default_factory=dict)
     chains: tuple[Chain, ...] = ()
 
     def __post_init__(self) -> None:
@@ -70,7 +74,7 @@ class Loss:
         for name in ("value", "denominator", "scale", "magnitude"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.asarray(getattr(self, name)))
-        for name in ("partials", "denominator_partials"):
+        for name in ("partials", "denominator_partials", "sizes"):
             object.__setattr__(self, name, {k: np.asarray(v) for k, v in getattr(self, name).items()})
 
     # -- reduction ------------------------------------------------------------------------------------------
@@ -114,9 +118,12 @@ class Loss:
         is what a bound on the rounding error of the sum is proportional to.
         """
         size = _absolute if absolute else np.asarray
+        partials = {**self.partials, **self.sizes} if absolute else self.partials
         with np.errstate(all="ignore"):
             spread = size(cotangent * self.factors(reduction))
-            found = {name: times(_expand(spread, partial.ndim), size(partial), either=True) for name, partial in self.partials.items()}
+            if self.ignored is not None:
+                spread = np.where(self.ignored, number(0, spread), spread)
+            found = {name: _expand(spread, partial.ndim) * size(partial) for name, partial in partials.items()}
             if reduction == "mean":
                 lost = size(cotangent * self.reduce("mean") / self.divisor())
                 for name, partial in self.denominator_partials.items():

@@ -42,11 +42,13 @@ def cosine_embedding_loss(
     cos = (unit1 * unit2).sum(-1)
     gap = cos - number(margin, cos)
     slope = np.where(similar, number(-1, cos), active(gap))[..., None]
+    along1, along2, angle = divide(slope, norm1[..., None]), divide(slope, norm2[..., None]), cos[..., None]
     return Loss(
         np.where(similar, 1 - cos, hinge(gap)),
-        {
-            "input1": slope * divide(unit2 - cos[..., None] * unit1, norm1[..., None]),
-            "input2": slope * divide(unit1 - cos[..., None] * unit2, norm2[..., None]),
+        {"input1": along1 * (unit2 - angle * unit1), "input2": along2 * (unit1 - angle * unit2)},
+        sizes={
+            "input1": abs(along1) * (abs(unit2) + abs(angle * unit1)),
+            "input2": abs(along2) * (abs(unit1) + abs(angle * unit2)),
         },
         magnitude=np.where(similar, 1, active(gap) * abs(margin)) + abs(slope[..., 0]) * abs(unit1 * unit2).sum(-1),
     )

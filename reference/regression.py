@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .arithmetic import FloatArray, np, number, sign
 from .check import broadcastable, floating, positive, require, same_shape
-from .loss import Loss, loss
+from .loss import Loss, loss, replace
 
 
 @loss
@@ -103,8 +103,8 @@ def _weighted(plain: Loss, weight: FloatArray | None, *, mean_by_weight: bool) -
     if weight is None:
         return plain
     partials = {name: weight * partial for name, partial in plain.partials.items()} | {"weight": plain.value}
-    weighted = Loss(weight * plain.value, partials)
+    weighted = Loss(weight * plain.value, partials, magnitude=np.maximum(abs(weight), 1) * plain.value)
     if not mean_by_weight:
         return weighted
     ones = np.broadcast_to(number(1, weight), weight.shape)
-    return Loss(weighted.value, partials, denominator=weight, denominator_partials={"weight": ones})
+    return replace(weighted, denominator=weight, denominator_partials={"weight": ones})

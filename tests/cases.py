@@ -49,7 +49,7 @@ def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth
     entry, form = ROWS[row], FORMATS[format]
     chosen = _by_name(row)[variant]
     drawn = draw(entry, chosen, regime, form, seed)
-    return Truth(entry, chosen, drawn, form, regime == "kinks", getattr(reference, entry.function).definition)
+    return Truth(entry, chosen, drawn, form, regime, getattr(reference, entry.function).definition)
 
 
 @lru_cache

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from reference.accuracy import K, Budget, Truth
+from reference.accuracy import Budget, Truth
 from reference.arithmetic import FloatArray
+from reference.loss import Loss
 
 from .cases import Case
 
@@ -31,9 +33,8 @@ class Divergence:
     why:        the line of the algorithm that loses it
     reproducer: three lines that leave `got`
     torch:      the releases that have it; link: the upstream issue, if there is one
-    loss:       (truth, quantity) -> the absolute size, in the result's units, of what the algorithm adds and
-                takes away again; the budget grows by as many roundings of it
-    instead:    (truth, quantity, want) -> what torch computes in place of the truth
+    definition: what torch computes instead, written as a definition is: given the true one and the arguments, it
+                returns a `Loss`, with the terms that torch adds and takes away again among its sizes
     anything:   (truth, quantity) -> where no claim is made, because what torch gives there is noise
     """
 
@@ -46,18 +47,15 @@ class Divergence:
     reproducer: str
     torch: str = ">=2.6"
     link: str = ""
-    loss: Callable[[Truth, str], Any] | None = None
-    instead: Callable[[Truth, str, FloatArray], FloatArray] | None = None
+    definition: Callable[..., Loss] | None = None
     anything: Callable[[Truth, str], Any] | None = None
 
-    def widen(self, case: Case, quantity: str, budget: Budget) -> Budget:
+    def widen(self, case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Budget:
         """The budget that a case of this entry is still held to."""
         truth = case.truth
-        if self.instead is not None:
-            budget = replace(budget, want=self.instead(truth, quantity, budget.want))
-        if self.loss is not None:
-            extra = np.asarray(self.loss(truth, quantity))
-            budget = replace(budget, allowed=budget.allowed + K * truth.roundoff * extra)
+        if self.definition is not None:
+            other = replace(truth, definition=partial(self.definition, truth.definition))
+            budget = other.value(case.reduction) if quantity == "value" else other.gradients(case.reduction, cotangent)[quantity]
         if self.anything is not None:
             free = np.broadcast_to(self.anything(truth, quantity), budget.want.shape)
             budget = replace(budget, allowed=np.where(free, np.inf, budget.allowed), may_overflow=budget.may_overflow | free)

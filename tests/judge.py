@@ -24,7 +24,9 @@ class Judge:
     worst: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
 
-    def __call__(self, case: Case, quantity: str, got: FloatArray, budget: Budget) -> None:
+    def __call__(
+        self, case: Case, quantity: str, got: FloatArray, budget: Budget, cotangent: FloatArray | None = None
+    ) -> None:
         """Raise unless `got` is within the budget, or within that of a known divergence."""
         __tracebackhide__ = True
         verdict = compare(got, budget, case.format)
@@ -33,7 +35,7 @@ class Judge:
             return
         entries = applicable(case, quantity, self.torch_version)
         for entry in entries:
-            budget = entry.widen(case, quantity, budget)
+            budget = entry.widen(case, quantity, budget, cotangent)
         if entries:
             known = compare(got, budget, case.format)
             if not known.problem:

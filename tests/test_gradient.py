@@ -12,10 +12,11 @@ def test_gradient(case, subject, judge: Judge) -> None:
     value = call_function(subject, case.row, case.variant, given, case.reduction)
     cotangent = case.cotangent(tuple(value.shape))
     value.backward(tensor(cotangent, case.format, case.device))
-    budgets = case.truth.gradients(case.reduction, cotangent.astype(case.truth.loss.value.dtype))
+    wide = cotangent.astype(case.truth.loss.value.dtype)
+    budgets = case.truth.gradients(case.reduction, wide)
     judge(case, "value", array(value), case.truth.value(case.reduction))  # the path that records a graph
     for name in names:
         got = given[name].grad
         assert got is not None, f"{case.id}: no gradient reached {name}"
         assert got.dtype == given[name].dtype, f"{case.id}: the gradient of {name} has dtype {got.dtype}"
-        judge(case, name, array(got), budgets[name])
+        judge(case, name, array(got), budgets[name], wide)
