@@ -2,30 +2,31 @@
 
 The budget is what a backward-stable computation would commit, and no more:
 
-    |got - want|  <=  u_out * |want|  +  K * u * (terms + sum_i |x_i * d want / d x_i|)
+    |got - want|  <=  u |want|  +  K u (terms + sum_i |x_i * d want / d x_i|)
 
-u_out   the unit roundoff of the result's dtype: the result is rounded once, whatever was computed.
-u       that of the arithmetic, which is that of the dtype: torch is free to compute half precision in float32.
-terms   the sum of the absolute values of what is added up (`Loss.magnitude`): rounding each term to u is
-        unavoidable, and cancellation between them is not the fault of the implementation.
+u       the unit roundoff of the dtype. The first term is the result's own rounding.
+terms   the sum of the absolute values of what is added up (`Loss.magnitude`, `Loss.sizes`): rounding each term to u
+        is unavoidable, and cancellation between them is not the fault of the implementation.
 sum_i   the condition: how far the truth moves when every input moves by one unit roundoff. An algorithm that
         is right for slightly different inputs is as good as the inputs are. From the loss's own partials.
-        For gradients it is found by moving the inputs.
+        For gradients it is found by moving the inputs by K u, which also finds the kinks within reach.
 K       how many roundings lie between the inputs and one element: see `K`.
 
 A reduction adds n of these. Each element's error enters with its factor; the sum of n terms has its own, bounded
-by log2(n) roundings of the sum of their absolute values (torch adds in a tree; NumPy as well). Errors of many
-elements do not all point the same way: beyond 256 of them the bound is an eighth of the worst case, for bias, and
-four standard deviations (Higham and Mary 2019, doi:10.1137/18M1226312).
+by log2(n) roundings of the sum of their absolute values (torch adds in a tree; NumPy as well). Half precision is
+added in float32. Errors of many elements do not all point the same way: beyond 256 of them the bound is an eighth
+of the worst case, for bias, and four standard deviations (Higham and Mary 2019, doi:10.1137/18M1226312).
 
-Nothing here is relative to a tolerance of someone's choice, and nothing is absolute but one subnormal step.
+Where an option (eps, margin, delta) is no number of the dtype, the error of rounding it is allowed once.
+
+Nothing here is relative to a tolerance of someone's choice, and nothing is absolute but subnormal steps.
 At kinks and ties the inputs are exact, and they are not moved: the convention is checked, not excused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,18 +42,14 @@ K = 6
 """Roundings between the inputs and an element. A loss is two to four operations deep: a difference or a product, an
 elementary function (2, as vector libraries promise one unit in the last place), one or two operations after it."""
 
-MOVES = 2
-"""How often each input is moved to find the condition of a gradient. Once is exact for an elementwise loss; where
-inputs act together, the signs are random, and a second move makes it unlikely that they cancel."""
-
 
 @dataclass(frozen=True)
 class Budget:
-    """The truth of one array, and the error it is allowed, element by element."""
+    """The truth of one array, the error it is allowed, and where it may overflow, element by element."""
 
     want: FloatArray
     allowed: FloatArray
-    may_overflow: FloatArray  # where a term that the definition adds leaves the format: no claim on what is not finite
+    may_overflow: Any  # where a number that the definition computes on the way leaves the format
 
 
 @dataclass(frozen=True)
@@ -69,121 +66,160 @@ class Truth:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """The arguments in the wider arithmetic."""
-        return _map(lambda a: widen(self.format, a), self.drawn.arguments)
+        return {name: _each(lambda a: widen(self.format, a), value) for name, value in self.drawn.arguments.items()}
 
     @cached_property
     def loss(self) -> Loss:
         """The unreduced loss."""
-        return self._at(self.arguments)
+        return self._at(self.arguments, self.drawn.options)
+
+    def _at(self, arguments: Mapping[str, Any], options: Mapping[str, Any]) -> Loss:
+        with np.errstate(all="ignore"):
+            return self.definition(**arguments, **options)
 
     @cached_property
-    def moved(self) -> list[list[Loss]]:
-        """For each real argument, the loss where its elements are moved by a unit roundoff, up or down at random."""
+    def moved(self) -> list[tuple[Loss, Loss]]:
+        """For each real argument, the loss where it is moved by K unit roundoffs, one way and the other.
+
+        Of an elementwise loss all elements move up, or all down; where they act together, at random, so that
+        they do not cancel.
+        """
         if self.regime == "kinks":  # exact, and not to be moved off them
             return []
         rng = np.random.default_rng(seed_of(self.variant.name))
-        names = [name for name, value in self.arguments.items() if _movable(value)]
-        return [
-            [self._at({**self.arguments, name: self._move(self.arguments[name], rng)}) for _ in range(1 if self.row.elementwise else MOVES)]
-            for name in names
-        ]
+        found = []
+        for name, value in self.arguments.items():
+            if _movable(value):
+                moves = [_each(lambda a: a * (1.0 if self.row.elementwise else rng.choice([-1.0, 1.0], a.shape)), value)]
+                moves += [_each(lambda a: -a, moves[0])]
+                pair = [{**self.arguments, name: _moved(value, move, K * self.format.u)} for move in moves]
+                found.append((self._at(pair[0], self.drawn.options), self._at(pair[1], self.drawn.options)))
+        return found
 
-    def _at(self, arguments: Mapping[str, Any]) -> Loss:
-        with np.errstate(all="ignore"):
-            return self.definition(**arguments, **self.drawn.options)
-
-    def _move(self, value: Any, rng: np.random.Generator) -> Any:
-        if isinstance(value, list | tuple):
-            return [self._move(v, rng) for v in value]
-        with np.errstate(all="ignore"):
-            moved = value + value * (self.roundoff * rng.choice([-1.0, 1.0], value.shape))
-        return np.minimum(moved, 1) if np.all((value >= 0) & (value <= 1)) else moved  # probabilities stay so
-
-    @property
-    def roundoff(self) -> float:
-        """The unit roundoff of the arithmetic that torch computes one element in."""
-        return self.format.u
+    @cached_property
+    def rounded(self) -> Loss | None:
+        """The loss with its real options rounded to the format; None if they are numbers of it already."""
+        given = self.drawn.options
+        options = {k: float(self.format.round(np.float64(v))) if isinstance(v, float) else v for k, v in given.items()}
+        return None if options == given else self._at(self.arguments, options)
 
     @property
     def accumulator(self) -> Format:
         """What torch adds in."""
         return FORMATS["float32"] if self.format.digits < 24 else self.format
 
+    # -- overflow -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def overflows(self) -> FloatArray:
+        """(V): where a number that the documented formula computes on the way leaves the format."""
+        largest = self.loss.largest
+        return np.asarray((terms_of(self.loss) if largest is None else largest) > self.format.max)
+
+    @property
+    def unclaimed(self) -> bool:
+        """At the largest numbers, sums and products inside a loss overflow: what is finite must still be right."""
+        return self.regime == "huge" and self.row.intermediates
+
     # -- budgets --------------------------------------------------------------------------------------------
 
     @cached_property
-    def _element(self) -> FloatArray:
-        """The error that an unreduced element is allowed before it is rounded to the result's dtype."""
+    def element(self) -> FloatArray:
+        """(V): the error that an unreduced value is allowed before it is rounded."""
         loss = self.loss
-        terms = terms_of(loss)
         with np.errstate(all="ignore"):
-            scale = np.where(np.isfinite(terms), terms, 0) + loss.condition(_plain(self.arguments))
-        width = max(p.ndim for p in loss.partials.values()) - loss.value.ndim if loss.partials else 0
-        added = max((p[(0,) * loss.value.ndim].size for p in loss.partials.values() if p.size), default=1) if width else 1
-        depth = K + np.log2(max(added, 1))
-        return np.asarray(depth * (self.roundoff * scale + self.format.step), dtype=loss.value.dtype)
+            scale = _finite(terms_of(loss)) + loss.condition(_arrays(self.arguments))
+            summed = max((p.size for p in loss.partials.values()), default=1) / max(loss.value.size, 1)
+            found = (K + np.log2(max(summed, 1))) * (self.format.u * scale + self.format.step)
+            if self.rounded is not None:
+                found = found + _finite(abs(self.rounded.value - loss.value))
+        return np.asarray(found, dtype=loss.value.dtype)
 
     def value(self, reduction: str) -> Budget:
         """The value under `reduction` and its budget."""
         loss, u = self.loss, self.format.u
         want = loss.reduce(reduction)
         if reduction == "none":
-            return Budget(want, u * abs(want) + self._element, (terms_of(loss) > self.format.max) | self._unclaimed)
+            return Budget(want, u * abs(want) + self.element, self.overflows | self.unclaimed)
         with np.errstate(all="ignore"):
-            each = abs(loss.factors(reduction)) * (u * abs(loss.value) + self._element)
-            terms = abs(loss.factors(reduction) * loss.value)
+            factors = abs(loss.factors(reduction))
             depth = 2 + np.log2(max(loss.value.size, 1))
-            allowed = u * abs(want) + together(each) + depth * self.accumulator.u * terms.sum() + self.format.step
-            over = np.any(terms_of(loss) > self.format.max) | (abs(loss.value).sum() > self.accumulator.max)
-        return Budget(want, np.asarray(allowed), np.asarray(over | self._unclaimed))
-
-    @property
-    def _unclaimed(self) -> bool:
-        """At the largest numbers, sums and products inside a loss overflow: what is finite must still be right."""
-        return self.regime == "huge" and self.row.intermediates
+            allowed = u * abs(want) + together(factors * (u * abs(loss.value) + self.element)) + self.format.step
+            allowed = allowed + depth * self.accumulator.u * (factors * abs(loss.value)).sum()
+            over = np.any(self.overflows) | (abs(loss.value).sum() > self.accumulator.max) | self.unclaimed
+        return Budget(want, np.asarray(allowed), over)
 
     def gradients(self, reduction: str, cotangent: FloatArray) -> dict[str, Budget]:
         """The vector-Jacobian product in every argument, and its budget."""
-        shapes = {k: v.shape for k, v in _plain(self.arguments).items()}
-        wants = self.loss.gradients(cotangent, reduction, shapes)
+        shapes = {name: a.shape for name, a in _arrays(self.arguments).items()}
+
+        def at(loss: Loss) -> dict[str, FloatArray]:
+            return loss.gradients(cotangent, reduction, shapes)
+
+        wants, moved = at(self.loss), [(at(there), at(back)) for there, back in self.moved]
+        rounded = {} if self.rounded is None else at(self.rounded)
         sizes = self.loss.gradients(cotangent, reduction, shapes, absolute=True)
-        moved = [[m.gradients(cotangent, reduction, shapes) for m in each] for each in self.moved]
-        halves = 1 if reduction != "none" and self.format.digits < 24 else 0  # cotangent / n is rounded first
-        slopes = self.loss.gradients(np.ones_like(cotangent), "none" if reduction == "none" else "sum", shapes, absolute=True)
+        ones = np.ones_like(cotangent)
+        slopes = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
+        scaled = reduction != "none" and self.format.digits < 24  # cotangent / n is a half-precision number
+        total = abs(self.loss.value).sum() > self.format.max
         found = {}
         for name, want in wants.items():
             with np.errstate(all="ignore"):
-                size = sizes[name]
-                added = max(self.loss.value.size * 1.0 / max(want.size, 1), 1.0)
-                depth = K + np.log2(added) + (np.log2(max(self.loss.value.size, 1)) if self.loss.chains else 0)
-                shift = np.zeros_like(want)
-                for each in moved:
-                    shift = shift + np.fmax.reduce([abs(other[name] - want) for other in each])
-                allowed = self.format.u * (abs(want) + halves * size) + depth * self.roundoff * size + K * shift
-                allowed = allowed + K * self.format.step + halves * self.format.step * slopes[name]
-                over = np.fmax(slopes[name], size) * (1 + self.format.u) > self.format.max
-                over |= self._unclaimed
+                summed = max(self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1)
+                allowed = self.format.u * abs(want) + (K + np.log2(summed)) * self.format.u * sizes[name]
+                allowed = allowed + K * self.format.step
+                for there, back in moved:
+                    allowed = allowed + np.fmax(abs(there[name] - want), abs(back[name] - want))
+                if rounded:
+                    allowed = allowed + _finite(abs(rounded[name] - want))
+                if scaled:
+                    allowed = allowed + self.format.u * sizes[name] + self.format.step * slopes[name]
+                over = np.fmax(slopes[name], sizes[name]) * (1 + self.format.u) > self.format.max
+                over |= self.overflows if self.overflows.shape == over.shape else np.any(self.overflows)
+                over |= self.unclaimed | (total & (name in self.loss.denominator_partials))
             found[name] = Budget(want, allowed, over)
         return found
 
 
-def _movable(value: Any) -> bool:
-    """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
-    values = flatten({"": value}).values()
-    return all(isinstance(v, np.ndarray) and v.dtype.kind == "f" and not np.all(abs(v) == 1) for v in values)
-
-
 def terms_of(loss: Loss) -> FloatArray:
-    """The sum of the absolute terms of each value."""
+    """(V): the sum of the absolute terms of each value."""
     return abs(loss.value) if loss.magnitude is None else loss.magnitude
 
 
 def together(each: FloatArray) -> FloatArray:
     """How far many errors add up: all of them if few; beyond 256 an eighth, and four standard deviations."""
-    total = each.sum()
+    total = np.asarray(each.sum())
     if each.size <= 256:
-        return np.asarray(total)
-    return np.minimum(total, total / 8 + 4 * np.sqrt((each**2).sum()))
+        return total
+    return np.asarray(np.minimum(total, total / 8 + 4 * np.sqrt((each**2).sum())))
+
+
+def _finite(x: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(x), x, 0)
+
+
+def _movable(value: Any) -> bool:
+    """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
+    arrays = _arrays({"": value}).values()
+    return bool(arrays) and all(a.dtype.kind == "f" and not np.all(abs(a) == 1) for a in arrays)
+
+
+def _moved(value: Any, move: Any, far: float) -> Any:
+    if isinstance(value, list | tuple):
+        return [_moved(v, m, far) for v, m in zip(value, move, strict=True)]
+    with np.errstate(all="ignore"):
+        moved = value + far * move
+    return np.minimum(moved, 1) if np.all((value >= 0) & (value <= 1)) else moved  # probabilities stay so
+
+
+def _each(f: Callable[[FloatArray], FloatArray], value: Any) -> Any:
+    """`f` of an array, or of each array in a nested sequence."""
+    return [_each(f, v) for v in value] if isinstance(value, list | tuple) else f(value)
+
+
+def _arrays(arguments: Mapping[str, Any]) -> dict[str, FloatArray]:
+    return {name: value for name, value in flatten(arguments).items() if isinstance(value, np.ndarray)}
 
 
 # -- the checker ------------------------------------------------------------------------------------------------
@@ -205,15 +241,20 @@ class Verdict:
 
 
 def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
-    """Compare element by element. Infinities and NaN must agree in kind and sign."""
+    """Compare element by element. Infinities and NaN must agree in kind and sign.
+
+    Where the truth rounds to infinity, infinity is right. Where it `may_overflow`, no claim is made on a result that
+    is not finite; one that is finite must be right.
+    """
     want = budget.want
     if got.shape != want.shape:
-        return Verdict(np.inf, np.inf, (), 1, 1, np.nan, np.nan, 0.0, f"has shape {got.shape}, not {want.shape}")
+        problem = f"has shape {got.shape}, not {want.shape}"
+        return Verdict(np.inf, np.inf, (), 1, 1, np.nan, np.nan, 0.0, problem)
     if not want.size:
         return Verdict(0.0, 0.0, (), 0, 0, np.nan, np.nan, 0.0, "")
     with np.errstate(all="ignore"):
         error = abs(got.astype(want.dtype) - want)
-        allowed = np.where(np.isfinite(budget.allowed), budget.allowed, np.inf)
+        allowed = np.where(np.isnan(budget.allowed), np.inf, budget.allowed)
         ratio = np.where(error == 0, 0, error / np.where(allowed == 0, format.step, allowed))
         same = (np.isnan(got) & np.isnan(want)) | (got == want)
         largest = want.dtype.type(format.max) * (1 + want.dtype.type(format.u) / 2)
@@ -222,11 +263,18 @@ def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
         ratio = np.where(excused, 0, np.where(np.isfinite(got) & np.isfinite(want), ratio, np.inf))
         ulps = np.where(excused, 0, error / format.ulp(want))
     at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    worst, wrong = float(ratio[at]), int((ratio > 1).sum())
-    verdict = Verdict(worst, float(ulps[at]), tuple(map(int, at)), wrong, int(want.size), float(got[at]), float(want[at]), float(allowed[at]), "")
-    if not wrong:
-        return verdict
-    return Verdict(**{**verdict.__dict__, "problem": _sentence(verdict)})
+    verdict = Verdict(
+        ratio=float(ratio[at]),
+        ulps=float(ulps[at]),
+        index=tuple(map(int, at)),
+        wrong=int((ratio > 1).sum()),
+        size=int(want.size),
+        got=float(got[at]),
+        want=float(want[at]),
+        allowed=float(allowed[at]),
+        problem="",
+    )
+    return replace(verdict, problem=_sentence(verdict)) if verdict.wrong else verdict
 
 
 def _sentence(v: Verdict) -> str:
@@ -235,14 +283,3 @@ def _sentence(v: Verdict) -> str:
         f"want {v.want!r} ({v.want.hex()}); error {abs(v.got - v.want):.3g}, allowed {v.allowed:.3g} "
         f"({v.ratio:.3g} times the budget, {v.ulps:.3g} ulp)"
     )
-
-
-def _map(f: Callable[[FloatArray], FloatArray], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    def one(value: Any) -> Any:
-        return [one(v) for v in value] if isinstance(value, list | tuple) else f(value) if isinstance(value, np.ndarray) else value
-
-    return {name: one(value) for name, value in arguments.items()}
-
-
-def _plain(arguments: Mapping[str, Any]) -> dict[str, FloatArray]:
-    return {k: v for k, v in flatten(arguments).items() if isinstance(v, np.ndarray)}

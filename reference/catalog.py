@@ -285,6 +285,7 @@ CATALOG: tuple[Row, ...] = (
         (LOGITS, argument("target", "probability"), optional("weight", "weight", "C", place="constructor")),
         (*ROWS_OF_CLASSES, Form("k1", {"N": 4, "d1": 3, "C": 4})),
         many=MANY,
+        intermediates=True,
     ),
     Row(
         "NLLLoss",
@@ -335,6 +336,7 @@ CATALOG: tuple[Row, ...] = (
         options={"p": (1, 2), "margin": (1.0, 0.25, -0.5)},
         kinks=kinks.class_margin,
         many=MANY_ROWS,
+        intermediates=True,
     ),
     Row(
         "MultiLabelMarginLoss",
@@ -343,6 +345,7 @@ CATALOG: tuple[Row, ...] = (
         ROWS_OF_CLASSES,
         kinks=kinks.class_margin,
         many=MANY_ROWS,
+        intermediates=True,
     ),
     Row(
         "HingeEmbeddingLoss",

@@ -32,7 +32,7 @@ def nll_loss(
     mass, chosen = (np.where(q == 0, number(0, x), q * factor) for factor in (w, x))
     partials = {"input": -mass, **({} if weight is None else {"weight": -chosen})}
     value = -np.where(q == 0, number(0, x), mass * x).sum(-1)
-    found = Loss(value, partials, {"input": axis}, ignored=q.sum(-1) == 0)
+    found = Loss(value, partials, {"input": axis}, ignored=q == 0)
     return _averaged(found, q, w, weight)
 
 

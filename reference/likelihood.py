@@ -19,12 +19,12 @@ def poisson_nll_loss(
             target * log(target) - target + log(2 pi target) / 2
 
     Shapes: input (*), target broadcastable to it; value (*).
-    Raises: ValueError if eps is not positive, or on shapes that do not broadcast.
+    Raises: ValueError if eps is negative, or on shapes that do not broadcast.
     Kinks:  target = 1 with full, where Stirling's term starts: below and at 1 it is 0, and so is its gradient.
     Source: torch.nn.PoissonNLLLoss.
     """
     floating(input=input, target=target)
-    require(eps > 0, "eps", repr(eps), "more than 0")
+    require(eps >= 0, "eps", repr(eps), "0 or more")
     broadcastable("target", target, input.shape)
     if log_input:
         rate, log_rate, slope = exp(input), input, exp(input) - target
@@ -34,14 +34,15 @@ def poisson_nll_loss(
     expected = times(target, log_rate)
     value, slope_target, magnitude = rate - expected, -log_rate, abs(rate) + abs(expected)
     if full:
-        many = target > 1
+        many = ~(target <= 1)  # NaN too
         t = np.where(many, target, number(1, target))
         value = value + np.where(many, t * log(t) - t + log(two_pi(t) * t) / 2, 0)
         slope_target = slope_target + np.where(many, log(t) + 1 / (2 * t), 0)
         magnitude = magnitude + np.where(many, t * log(t) + t + log(two_pi(t) * t) / 2, 0)
     shape = np.broadcast_shapes(input.shape, target.shape)
     partials = {"input": np.broadcast_to(slope, shape), "target": np.broadcast_to(slope_target, shape)}
-    return Loss(value, partials, magnitude=magnitude)
+    sizes = {"input": np.broadcast_to(rate + abs(target), shape)}
+    return Loss(value, partials, magnitude=magnitude, sizes=sizes if log_input else {})
 
 
 @loss
@@ -55,13 +56,13 @@ def gaussian_nll_loss(
 
     Shapes: input (*), target broadcastable to it; var as input, or with its last axis missing or one axis 1;
             value (*).
-    Raises: ValueError if var is negative or of another shape, or eps is not positive.
+    Raises: ValueError if var is negative or of another shape, or eps is negative.
     Kinks:  none: by torch's documentation "the clamping of var is ignored with respect to autograd".
     Source: torch.nn.GaussianNLLLoss; Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138.
     """
     floating(input=input, target=target, var=var)
     broadcastable("target", target, input.shape)
-    require(eps > 0, "eps", repr(eps), "more than 0")
+    require(eps >= 0, "eps", repr(eps), "0 or more")
     require(not np.any(var < 0), "var", "negative", "0 or more")
     v = _variance(input, var)
     v = np.where(v < eps, number(eps, v), v)
@@ -72,7 +73,14 @@ def gaussian_nll_loss(
         value, magnitude = value + log(two_pi(v)) / 2, magnitude + log(two_pi(v)) / 2
     slope_var = np.broadcast_to((1 / v - (d / v) ** 2) / 2, value.shape)
     partials = {"input": d / v, "target": -d / v, "var": slope_var}
-    return Loss(value, partials, aligned={"var": v.shape}, magnitude=magnitude)
+    return Loss(
+        value,
+        partials,
+        aligned={"var": v.shape},
+        magnitude=magnitude,
+        sizes={"var": np.broadcast_to((1 / v + (d / v) ** 2) / 2, value.shape)},
+        largest=np.maximum(d**2, magnitude),
+    )
 
 
 def _variance(input: FloatArray, var: FloatArray) -> FloatArray:

@@ -51,9 +51,11 @@ class Loss:
     denominator: (V), what `mean` divides the sum by the sum of; None: the number of values
     denominator_partials: the partials of `denominator`
     scale:       (V), what `mean` multiplies each value by first; None: 1
-    ignored:     (V), which values take no part: their gradients are 0 whatever the arguments hold; None: none
+    ignored:     (V), or (V, and the summed axes): what takes no part, so that its gradient is 0 whatever the arguments
+                 hold; None: nothing
     magnitude:   (V), the sum of the absolute values of the terms that a value is added up from; None: |value|
     sizes:       the same of a partial, where that is more than its absolute value
+    largest:     (V), the largest number that the documented formula computes on the way; None: magnitude
     chains:      the steps from an intermediate back to the arguments
     """
 
@@ -67,6 +69,7 @@ class Loss:
     ignored: npt.NDArray[np.bool_] | None = None
     magnitude: FloatArray | None = None
     sizes: Mapping[str, FloatArray] = field(default_factory=dict)
+    largest: FloatArray | None = None
     chains: tuple[Chain, ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,9 +124,9 @@ class Loss:
         partials = {**self.partials, **self.sizes} if absolute else self.partials
         with np.errstate(all="ignore"):
             spread = size(cotangent * self.factors(reduction))
-            if self.ignored is not None:
-                spread = np.where(self.ignored, number(0, spread), spread)
             found = {name: _expand(spread, partial.ndim) * size(partial) for name, partial in partials.items()}
+            if self.ignored is not None:
+                found = {n: np.where(_expand(self.ignored, g.ndim), number(0, g), g) for n, g in found.items()}
             if reduction == "mean":
                 lost = size(cotangent * self.reduce("mean") / self.divisor())
                 for name, partial in self.denominator_partials.items():

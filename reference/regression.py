@@ -63,7 +63,7 @@ def huber_loss(
     size, delta_ = abs(d), number(delta, d)
     value = np.where(size <= delta_, d**2 / 2, delta_ * (size - delta_ / 2))
     slope = np.where(size <= delta_, d, delta_ * sign(d))
-    return _weighted(Loss(value, {"input": slope, "target": -slope}), weight, mean_by_weight=False)
+    return _weighted(Loss(value, {"input": slope, "target": -slope}, largest=size), weight, mean_by_weight=False)
 
 
 @loss
@@ -102,8 +102,9 @@ def _residual(input: FloatArray, target: FloatArray, weight: FloatArray | None =
 def _weighted(plain: Loss, weight: FloatArray | None, *, mean_by_weight: bool) -> Loss:
     if weight is None:
         return plain
+    size = plain.value if plain.largest is None else plain.largest
     partials = {name: weight * partial for name, partial in plain.partials.items()} | {"weight": plain.value}
-    weighted = Loss(weight * plain.value, partials, magnitude=np.maximum(abs(weight), 1) * plain.value)
+    weighted = Loss(weight * plain.value, partials, largest=np.maximum(abs(weight), 1) * np.maximum(plain.value, size))
     if not mean_by_weight:
         return weighted
     ones = np.broadcast_to(number(1, weight), weight.shape)
