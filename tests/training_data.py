@@ -34,11 +34,13 @@ def bundled(name: str) -> tuple[Array, Array]:
     return (x / 16 if name == "digits" else (x - x.mean(0)) / x.std(0)), y
 
 
+@functools.cache
 def digits() -> Data:
     """1797 handwritten digits of 8 x 8 pixels."""
     return split(*bundled("digits"))
 
 
+@functools.cache
 def enlarged_digits() -> Data:
     """The same at 28 x 28, as MNIST has them: each pixel three by three, and a margin of two."""
     x, y = bundled("digits")
@@ -56,18 +58,21 @@ def mnist() -> Data:
     return train, held_out
 
 
+@functools.cache
 def tumours() -> Data:
     """569 tumours, 30 measurements of each: benign (1) or malignant (0)."""
     x, y = bundled("breast_cancer")
     return split(x, y.astype(float))
 
 
+@functools.cache
 def diabetes() -> Data:
     """442 patients, ten measurements of each; how far the disease is a year later, standardised."""
     x, y = bundled("diabetes")
     return split(x, (y - y.mean()) / y.std())
 
 
+@functools.cache
 def ink() -> Data:
     """The left half of a digit; how many pixels of its right half are dark."""
     x, _ = bundled("digits")
@@ -75,6 +80,7 @@ def ink() -> Data:
     return split(x[:, :, :4].reshape(-1, 32), (x[:, :, 4:] > 0.5).sum((1, 2)).astype(float))
 
 
+@functools.cache
 def noisy() -> Data:
     """A line whose noise grows along it."""
     rng = np.random.default_rng(1)
@@ -82,6 +88,7 @@ def noisy() -> Data:
     return split(x, x[:, 0] + np.exp(2 * x[:, 0] - 1) * rng.normal(size=1000))
 
 
+@functools.cache
 def taught() -> Data:
     """A digit, and how a teacher spreads its belief over the ten: by the distance from the mean of each."""
     x, y = bundled("digits")
@@ -93,12 +100,14 @@ def taught() -> Data:
 TRAITS = np.array([[c % 2 == 0, c in {2, 3, 5, 7}, c >= 5, c in {0, 6, 8, 9}] for c in range(10)])
 
 
+@functools.cache
 def traits() -> Data:
     """A digit, and whether it is even, prime, at least 5, and drawn around a hole."""
     x, y = bundled("digits")
     return split(x, TRAITS[y].astype(float))
 
 
+@functools.cache
 def listed_traits() -> Data:
     """The same as a list of traits, -1 to its end. That of the digit 1 is empty."""
     x, y = bundled("digits")
@@ -107,6 +116,7 @@ def listed_traits() -> Data:
     return split(x, np.where(np.take_along_axis(has, order, 1), order, -1))
 
 
+@functools.cache
 def pairs() -> Data:
     """Two digits, and whether they are the same (1) or not (-1), as often."""
     x, y = bundled("digits")
@@ -116,6 +126,7 @@ def pairs() -> Data:
     return split(x[a], x[b], np.where(same, 1.0, -1.0))
 
 
+@functools.cache
 def rivals() -> Data:
     """Two digits that differ, and whether the first is the larger (1) or the smaller (-1)."""
     x, y = bundled("digits")
@@ -124,6 +135,7 @@ def rivals() -> Data:
     return split(x[keep], x[b][keep], np.sign(y - y[b])[keep].astype(float))
 
 
+@functools.cache
 def triplets() -> Data:
     """A digit, one like it, and another."""
     x, y = bundled("digits")
@@ -135,6 +147,7 @@ def triplets() -> Data:
 FRAMES, SPELLED = 4, 2
 
 
+@functools.cache
 def strips() -> Data:
     """A strip of four frames and the two digits, not alike, that it shows side by side; not how wide each is."""
     x, y = bundled("digits")

@@ -115,7 +115,6 @@ def even_noise(data: Tensors) -> Predictor:
 
 def distance(model: Predictor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Between what the model makes of either."""
-    return (model(a) - model(b) + 1e-6).norm(dim=1)  # 1e-6: as torch.nn.PairwiseDistance, no kink at 0
     gap: torch.Tensor = (model(a) - model(b) + 1e-6).norm(dim=1)  # 1e-6: as torch.nn.PairwiseDistance, no kink at 0
     return gap
 
