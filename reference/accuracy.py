@@ -25,6 +25,7 @@ At kinks and ties the inputs are exact, and they are not moved: the convention i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import FloatArray
+from .arithmetic import FloatArray, number
 from .catalog import Row, Variant
 from .formats import FORMATS, Format, widen
 from .inputs import Drawn, seed_of
@@ -41,6 +42,10 @@ from .loss import Loss, flatten
 K = 6
 """Roundings between the inputs and an element. A loss is two to four operations deep: a difference or a product, an
 elementary function (2, as vector libraries promise one unit in the last place), one or two operations after it."""
+
+IN_UNITS = {"beta", "delta", "eps", "margin"}
+ADDED = {"eps", "margin"}
+"""The options that are compared with the inputs, and so are moved as they are; and those that are added to them."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +84,33 @@ class Truth:
 
     @cached_property
     def moved(self) -> list[tuple[Loss, Loss]]:
-        """For each real argument, the loss where it is moved by K unit roundoffs, one way and the other.
+        """For each real argument and option, the loss where it is moved by K unit roundoffs, one way and the other.
 
-        Of an elementwise loss all elements move up, or all down; where they act together, at random, so that
-        they do not cancel.
+        All elements move up, or all down; where they act together, once more at random, lest they cancel. What an
+        option is added to moves by as much as the option: rounding the sum is rounding to its size.
         """
         if self.regime == "kinks":  # exact, and not to be moved off them
             return []
         rng = np.random.default_rng(seed_of(self.variant.name))
+        options = self.drawn.options
+        added = sum(abs(options[name]) for name in ADDED & options.keys())
+        ways = [lambda a: np.ones(a.shape)]
+        if not self.row.elementwise:
+            ways.append(lambda a: rng.choice([-1.0, 1.0], a.shape))
         found = []
-        for name, value in self.arguments.items():
-            if _movable(value):
-                moves = [_each(lambda a: a * (1.0 if self.row.elementwise else rng.choice([-1.0, 1.0], a.shape)), value)]
-                moves += [_each(lambda a: -a, moves[0])]
-                pair = [{**self.arguments, name: _moved(value, move, K * self.format.u)} for move in moves]
-                found.append((self._at(pair[0], self.drawn.options), self._at(pair[1], self.drawn.options)))
+        for name, way in itertools.product(filter(self._movable, self.arguments), ways):
+            move = _each(lambda a: way(a) * (np.copysign(1, a) * added + a), self.arguments[name])
+            there, back = ({**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1))
+            found.append((self._at(there, options), self._at(back, options)))
+        for name in sorted(IN_UNITS & {n for n, v in options.items() if v}):
+            values = [options[name] * (1 + s * K * number(self.format.u, self.loss.value)) for s in (1, -1)]
+            found.append((self._at(self.arguments, {**options, name: values[0]}), self._at(self.arguments, {**options, name: values[1]})))
         return found
+
+    def _movable(self, name: str) -> bool:
+        """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
+        arrays = _arrays({"": self.arguments[name]}).values()
+        return bool(arrays) and all(a.dtype.kind == "f" and not np.all(abs(a) == 1) for a in arrays)
 
     @cached_property
     def rounded(self) -> Loss | None:
@@ -124,13 +140,18 @@ class Truth:
     # -- budgets --------------------------------------------------------------------------------------------
 
     @cached_property
+    def depth(self) -> float:
+        """K, and the roundings of a sum over the classes or features that belong to one value."""
+        summed = max((p.size for p in self.loss.partials.values()), default=1) / max(self.loss.value.size, 1)
+        return float(K + np.log2(max(summed, 1)))
+
+    @cached_property
     def element(self) -> FloatArray:
         """(V): the error that an unreduced value is allowed before it is rounded."""
         loss = self.loss
         with np.errstate(all="ignore"):
             scale = _finite(terms_of(loss)) + loss.condition(_arrays(self.arguments))
-            summed = max((p.size for p in loss.partials.values()), default=1) / max(loss.value.size, 1)
-            found = (K + np.log2(max(summed, 1))) * (self.format.u * scale + self.format.step)
+            found = self.depth * (self.format.u * scale + self.format.step)
             if self.rounded is not None:
                 found = found + _finite(abs(self.rounded.value - loss.value))
         return np.asarray(found, dtype=loss.value.dtype)
@@ -167,7 +188,7 @@ class Truth:
         for name, want in wants.items():
             with np.errstate(all="ignore"):
                 summed = max(self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1)
-                allowed = self.format.u * abs(want) + (K + np.log2(summed)) * self.format.u * sizes[name]
+                allowed = self.format.u * abs(want) + (self.depth + np.log2(summed)) * self.format.u * sizes[name]
                 allowed = allowed + K * self.format.step
                 for there, back in moved:
                     allowed = allowed + np.fmax(abs(there[name] - want), abs(back[name] - want))
@@ -199,18 +220,15 @@ def _finite(x: FloatArray) -> FloatArray:
     return np.where(np.isfinite(x), x, 0)
 
 
-def _movable(value: Any) -> bool:
-    """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
-    arrays = _arrays({"": value}).values()
-    return bool(arrays) and all(a.dtype.kind == "f" and not np.all(abs(a) == 1) for a in arrays)
-
-
 def _moved(value: Any, move: Any, far: float) -> Any:
     if isinstance(value, list | tuple):
         return [_moved(v, m, far) for v, m in zip(value, move, strict=True)]
     with np.errstate(all="ignore"):
         moved = value + far * move
-    return np.minimum(moved, 1) if np.all((value >= 0) & (value <= 1)) else moved  # probabilities stay so
+    if np.all((value >= 0) | np.isnan(value)):  # variances, weights and probabilities stay so
+        moved = np.maximum(moved, 0)
+        return np.minimum(moved, 1) if np.all(value <= 1) else moved
+    return moved
 
 
 def _each(f: Callable[[FloatArray], FloatArray], value: Any) -> Any:

@@ -117,6 +117,7 @@ def multilabel_soft_margin_loss(
         each.value.sum(axis=-1) * share,
         {name: partial * share for name, partial in each.partials.items()},
         magnitude=each.magnitude.sum(axis=-1) * share,
+        largest=each.magnitude.sum(axis=-1),
     )
 
 

@@ -312,9 +312,9 @@ CATALOG: tuple[Row, ...] = (
         "linear_cross_entropy",
         (
             argument("input", "real", "*-C-d1"),
-            argument("linear_weight", "real", "*-N", place="parameter"),
+            argument("linear_weight", "layer", "*-N", place="parameter"),
             Argument("target", (Choice("", "index", "*-C-F"), Choice("ignored", "ignored", "*-C-F"), Choice("probabilities", "distribution", "*-F"))),
-            optional("linear_bias", "real", "*-N-F", place="parameter"),
+            optional("linear_bias", "layer", "*-N-F", place="parameter"),
             CLASS_WEIGHT,
         ),
         (

@@ -139,6 +139,7 @@ DOMAINS: dict[str, dict[str, Draw]] = {
     "absent": {},
     "real": REAL,
     "logits": LOGITS,
+    "layer": {r: REAL[r] for r in ("typical", "tiny", "zero")},  # the weights of a layer
     "log_rate": {"typical": _normal(1.5), "tiny": REAL["tiny"], "zero": REAL["zero"], "tails": _points(lambda f: [x for x in _tails(f) if x < np.log(f.max)])},
     "positive": {"typical": _uniform(0.05, 4.0), "tiny": _log_uniform(0.0, 1e-3, signed=False), "large": _log_uniform(1.0, 1e4, signed=False)},
     "variance": {"typical": _uniform(0.05, 4.0), "tiny": _log_uniform(0.0, 1e-3, signed=False), "large": _log_uniform(1.0, 1e4, signed=False)},
@@ -184,7 +185,7 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
         yield "one_class"
     for name, domain in domains.items():
         for regime, value in SPECIAL.items():
-            if domain in ("real", "logits", "log_rate") or (
+            if domain in ("real", "logits", "log_rate", "layer") or (
                 domain in ("weight", "probability", "count", "distribution", "log_probability")
                 and regime == "nan"
                 and not (row.function == "binary_cross_entropy" and name != "weight")

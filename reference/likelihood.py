@@ -41,8 +41,11 @@ def poisson_nll_loss(
         magnitude = magnitude + np.where(many, t * log(t) + t + log(two_pi(t) * t) / 2, 0)
     shape = np.broadcast_shapes(input.shape, target.shape)
     partials = {"input": np.broadcast_to(slope, shape), "target": np.broadcast_to(slope_target, shape)}
-    sizes = {"input": np.broadcast_to(rate + abs(target), shape)}
-    return Loss(value, partials, magnitude=magnitude, sizes=sizes if log_input else {})
+    sizes = {
+        "input": rate + abs(target) if log_input else 1 + abs(1 - slope),
+        "target": abs(slope_target) + (0 if log_input else 1),  # the logarithm of a rounded sum
+    }
+    return Loss(value, partials, magnitude=magnitude, sizes={n: np.broadcast_to(s, shape) for n, s in sizes.items()})
 
 
 @loss
@@ -79,7 +82,7 @@ def gaussian_nll_loss(
         aligned={"var": v.shape},
         magnitude=magnitude,
         sizes={"var": np.broadcast_to((1 / v + (d / v) ** 2) / 2, value.shape)},
-        largest=np.maximum(d**2, magnitude),
+        largest=np.maximum(d**2, 2 * magnitude),
     )
 
 

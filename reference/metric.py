@@ -39,7 +39,7 @@ def cosine_embedding_loss(
     similar = _signs(target) > 0
     norm1, norm2 = norm(input1), norm(input2)
     unit1, unit2 = divide(input1, norm1[..., None]), divide(input2, norm2[..., None])
-    cos = (unit1 * unit2).sum(-1)
+    cos = np.asarray((unit1 * unit2).sum(-1))
     gap = cos - number(margin, cos)
     slope = np.where(similar, number(-1, cos), active(gap))[..., None]
     along1, along2, angle = divide(slope, norm1[..., None]), divide(slope, norm2[..., None]), cos[..., None]
@@ -77,7 +77,7 @@ def triplet_margin_loss(
     Source: torch.nn.TripletMarginLoss, torch.nn.PairwiseDistance; Balntas et al. (2016), doi:10.5244/C.30.119.
     """
     require(p > 0, "p", p, "more than 0")
-    return _triplet(anchor, positive, negative, pairwise_distance(p, eps), margin, swap)
+    return _triplet(anchor, positive, negative, pairwise_distance(p, eps), margin, swap, power=p)
 
 
 @loss
@@ -105,7 +105,7 @@ def triplet_margin_with_distance_loss(
 
 
 def _triplet(
-    anchor: FloatArray, close: FloatArray, far: FloatArray, distance: Distance, margin: float, swap: bool
+    anchor: FloatArray, close: FloatArray, far: FloatArray, distance: Distance, margin: float, swap: bool, power: float = 2
 ) -> Loss:
     floating(anchor=anchor, positive=close, negative=far)
     positive("margin", margin)
@@ -125,7 +125,10 @@ def _triplet(
     gap = d_close - d_far + number(margin, d_far)
     on = active(gap)[..., None]
     partials = {"anchor": on * (a1 - a2), "positive": on * (p1 - p2), "negative": -on * n2}
-    return Loss(hinge(gap), partials, magnitude=on[..., 0] * (d_close + d_far + margin))
+    roundings = on * max(1, power - 1)  # of a power and its root
+    sizes = {"anchor": roundings * (abs(a1) + abs(a2)), "positive": roundings * (abs(p1) + abs(p2))}
+    sizes["negative"] = roundings * abs(n2)
+    return Loss(hinge(gap), partials, magnitude=on[..., 0] * (d_close + d_far + margin), sizes=sizes)
 
 
 def pairwise_distance(p: float = 2.0, eps: float = 1e-6) -> Distance:
@@ -149,13 +152,13 @@ def norm(z: FloatArray, p: float = 2.0) -> FloatArray:
     """|z|_p over the last axis, scaled by the largest component so that no power over- or underflows."""
     if z.shape[-1] == 0:
         return z.sum(-1)
-    largest = abs(z).max(-1)
+    largest = np.asarray(abs(z).max(-1))
     with np.errstate(all="ignore"):
         finite = (largest != 0) & (largest < np.inf)
         scale = np.where(finite, largest, number(1, largest))
         if np.isinf(p):
             return largest
         parts = abs(z) / scale[..., None]
-        total = (parts**2 if p == 2 else parts ** number(p, z)).sum(-1)
+        total = np.asarray((parts**2 if p == 2 else parts ** number(p, z)).sum(-1))
         root = sqrt(total) if p == 2 else total ** (number(1, total) / number(p, total))
     return np.where(finite, scale * root, largest)

@@ -1,8 +1,8 @@
 """Where torch departs from the specification: known, minimised, bounded, and checked to be still there.
 
-An entry says which cases it excuses, what torch gives and what is true, why, and the budget that the cases are
+An entry says which cases it excuses, what torch gives and what is true, why, and the departure that the cases are
 still held to. Its reproducer is run as a test: when torch gets better the run says so. Entries that match no
-case are an error, and so are entries that a whole run did not need.
+case are an error.
 """
 
 from __future__ import annotations
@@ -17,63 +17,465 @@ import numpy as np
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from reference.accuracy import Budget, Truth
+from reference.accuracy import K, Budget
 from reference.arithmetic import FloatArray
-from reference.loss import Loss
 
+from . import departures
 from .cases import Case
+from .departures import Departure
+
+EVERY = ("value", "*")
 
 
 @dataclass(frozen=True)
 class Divergence:
     """One known departure.
 
-    cases:      patterns of case ids; `of` the quantities: "value", or the names of arguments (their gradients)
-    gives:      what torch's result at the reproducer is; true: what it should be
+    cases:      patterns of case ids
+    of:         patterns of quantities: "value", or the name of an argument, for its gradient
     why:        the line of the algorithm that loses it
-    reproducer: three lines that leave `got`
+    reproducer: three lines that leave `got`; gives: what torch's `got` is; true: what it should be
     torch:      the releases that have it; link: the upstream issue, if there is one
-    definition: what torch computes instead, written as a definition is: given the true one and the arguments, it
-                returns a `Loss`, with the terms that torch adds and takes away again among its sizes
-    anything:   (truth, quantity) -> where no claim is made, because what torch gives there is noise
+    departure:  what torch computes in place of the truth; the cases are held to that as strictly
+    absolute:   (case, quantity) -> an error that is allowed on top: what a subnormal step is multiplied by later
+    noise:      (case, quantity) -> where torch's result is noise, and no claim is made
     """
 
     name: str
     cases: tuple[str, ...]
     of: tuple[str, ...]
-    gives: float
-    true: float
     why: str
     reproducer: str
+    gives: float
+    true: float
     torch: str = ">=2.6"
     link: str = ""
-    definition: Callable[..., Loss] | None = None
-    anything: Callable[[Truth, str], Any] | None = None
+    departure: Departure | None = None
+    absolute: Callable[[Case, str], Any] | None = None
+    noise: Callable[[Case, str], Any] | None = None
 
-    def widen(self, case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Budget:
-        """The budget that a case of this entry is still held to."""
-        truth = case.truth
-        if self.definition is not None:
-            other = replace(truth, definition=partial(self.definition, truth.definition))
-            budget = other.value(case.reduction) if quantity == "value" else other.gradients(case.reduction, cotangent)[quantity]
-        if self.anything is not None:
-            free = np.broadcast_to(self.anything(truth, quantity), budget.want.shape)
-            budget = replace(budget, allowed=np.where(free, np.inf, budget.allowed), may_overflow=budget.may_overflow | free)
-        return budget
+    def matches(self, case: Case, quantity: str) -> bool:
+        """Whether the entry is about this quantity of this case."""
+        return any(fnmatchcase(quantity, p) for p in self.of) and any(fnmatchcase(case.id, p) for p in self.cases)
 
 
-DIVERGENCES: tuple[Divergence, ...] = ()
+def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Budget:
+    """The budget that a case of these entries is still held to: each departure departs from the one before."""
+    truth = case.truth
+    for entry in entries:
+        if entry.departure is not None:
+            truth = replace(truth, definition=partial(entry.departure, truth))
+    if truth is not case.truth:
+        budget = truth.value(case.reduction) if cotangent is None else truth.gradients(case.reduction, cotangent)[quantity]
+    for entry in entries:
+        if entry.absolute is not None:
+            budget = replace(budget, allowed=budget.allowed + entry.absolute(case, quantity))
+        if entry.noise is not None:
+            free = np.broadcast_to(entry.noise(case, quantity), budget.want.shape)
+            allowed = np.where(free, np.inf, budget.allowed)
+            budget = replace(budget, allowed=allowed, may_overflow=budget.may_overflow | free)
+    return budget
 
 
 def applicable(case: Case, quantity: str, version: str) -> list[Divergence]:
     """The entries for a quantity of a case, in this release of torch."""
-    return [
-        entry
-        for entry in DIVERGENCES
-        if quantity in entry.of and any(fnmatchcase(case.id, p) for p in entry.cases) and in_release(entry, version)
-    ]
+    return [e for e in DIVERGENCES if e.matches(case, quantity) and in_release(e.torch, version)]
 
 
-def in_release(entry: Divergence, version: str) -> bool:
-    """Whether this release of torch has the divergence."""
-    return Version(Version(version).base_version) in SpecifierSet(entry.torch)
+def in_release(specifier: str, version: str) -> bool:
+    """Whether a release of torch (2.13.0+cpu) is among those specified (>=2.6,<2.14)."""
+    return Version(Version(version).base_version) in SpecifierSet(specifier)
+
+
+def _anywhere(case: Case, quantity: str) -> bool:
+    return True
+
+
+def _subnormal(times: Callable[..., Any]) -> Callable[[Case, str], Any]:
+    """K subnormal steps, multiplied by a function of the arguments."""
+
+    def absolute(case: Case, quantity: str) -> Any:
+        with np.errstate(all="ignore"):
+            factor = times(**case.truth.arguments)
+        return K * case.format.step * np.where(np.isfinite(factor), factor, 0)
+
+    return absolute
+
+
+def _serial(case: Case, quantity: str) -> Any:
+    """n roundings of a running sum, for log2(n) of a tree; they average out as a random walk does."""
+    loss = case.truth.loss
+    return 4 * case.format.u * np.sqrt(loss.value.size) * abs(loss.value * loss.factors(case.reduction)).sum()
+
+
+def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
+    """Of the product with a probability, which is divided by it; of exp(target), which meets the rest."""
+    return np.where(target > 0, 1 / np.where(target > 0, target, 1), 1 + abs(target - input))
+
+
+def _overflowing_powers(case: Case, quantity: str) -> Any:
+    """Everything, if any row's sum of powers leaves the format: most such rows have no finite gradient."""
+    power = max(2.0, case.variant.options.get("p", 2.0))
+    a, *others = (v for v in case.truth.arguments.values() if v.ndim == len(case.variant.form.axes))
+    with np.errstate(all="ignore"):
+        sums = [(abs(v) ** power).sum(-1) for v in (a, *others, *(a - o for o in others))]
+    return bool(np.any([np.any(np.isfinite(s) & (s > case.format.max)) for s in sums]))
+
+
+NAN, INF = float("nan"), float("inf")
+
+DIVERGENCES: tuple[Divergence, ...] = (
+    Divergence(
+        "log-of-sum",
+        cases=("CrossEntropyLoss-*", "LinearCrossEntropyLoss-*", "AdaptiveLogSoftmaxWithLoss-*"),
+        of=EVERY,
+        why="log_softmax subtracts log(sum exp(x - max)); with the largest term, 1, in the sum, what is below a "
+        "roundoff of 1 is lost, in the loss and in exp(log p) - 1 of its gradient",
+        reproducer="""
+x = torch.tensor([[20.0, 0.0]])
+got = F.cross_entropy(x, torch.tensor([0]))
+""",
+        gives=0.0,
+        true=2.061153618190204e-09,
+        departure=departures.log_of_sum,
+    ),
+    Divergence(
+        "infinite-logit",
+        cases=("CrossEntropyLoss-*-inf_input", "LinearCrossEntropyLoss-*inf_*"),
+        of=EVERY,
+        why="x - max(x) is inf - inf where the limit of the softmax is 1",
+        reproducer="""
+x = torch.tensor([[float("inf"), 0.0]])
+got = F.cross_entropy(x, torch.tensor([0]))
+""",
+        gives=NAN,
+        true=0.0,
+        noise=_anywhere,
+    ),
+    Divergence(
+        "ignored-row-leaks",
+        cases=("*CrossEntropyLoss-*ignore*-nan_*", "*CrossEntropyLoss-*ignore*inf_*"),
+        of=("input", "linear_weight", "linear_bias"),
+        why="the derivative of log_softmax is g - softmax * sum(g) also where g is 0: an ignored row that holds a NaN, "
+        "or meets one in the weight of a smoothed class, has the gradient 0 * NaN",
+        reproducer="""
+x = torch.tensor([[float("nan"), 0.0], [0.0, 0.0]], requires_grad=True)
+F.cross_entropy(x, torch.tensor([-100, 0])).backward()
+got = x.grad[0, 1]
+""",
+        gives=NAN,
+        true=0.0,
+        noise=_anywhere,
+    ),
+    Divergence(
+        "bce-gradient",
+        cases=("BCELoss-*",),
+        of=("input", "target"),
+        why="backward divides by max(p (1 - p), 1e-12), and the derivative in the target forgets the clamp at -100",
+        reproducer="""
+p = torch.tensor([1e-20], requires_grad=True)
+F.binary_cross_entropy(p, torch.tensor([0.0])).backward()
+got = p.grad[0]
+""",
+        gives=9.999999682655225e-09,
+        true=1.0,
+        departure=departures.bce_gradient,
+        absolute=_subnormal(lambda input, target, weight=1: weight * 1e12),
+    ),
+    Divergence(
+        "bce-with-logits-cancels",
+        cases=("BCEWithLogitsLoss-*",),
+        of=EVERY,
+        why="(1 - t) x + log_weight * softplus(-x): for t = 0 and x < 0, x and softplus(-x) cancel",
+        reproducer="""
+x = torch.tensor([-16.0])
+got = F.binary_cross_entropy_with_logits(x, torch.tensor([0.0]))
+""",
+        gives=0.0,
+        true=1.1253516207787584e-07,
+        link="https://github.com/pytorch/pytorch/issues/195529",
+        departure=departures.bce_with_logits,
+    ),
+    Divergence(
+        "multilabel-two-logs",
+        cases=("MultiLabelSoftMarginLoss-*",),
+        of=("target",),
+        why="the derivative in the target is log sigmoid(-x) - log sigmoid(x), which cancels; it is -x",
+        reproducer="""
+t = torch.tensor([[0.5]], requires_grad=True)
+F.multilabel_soft_margin_loss(torch.tensor([[1e-9]]), t).backward()
+got = t.grad[0, 0]
+""",
+        gives=0.0,
+        true=-1e-9,
+        departure=departures.two_logs,
+    ),
+    Divergence(
+        "soft-margin-overflows",
+        cases=("SoftMarginLoss-*",),
+        of=EVERY,
+        why="log(1 + exp(-y x)) as it stands: exp overflows, and its derivative is inf / inf",
+        reproducer="""
+x = torch.tensor([-100.0])
+got = F.soft_margin_loss(x, torch.tensor([1.0]))
+""",
+        gives=INF,
+        true=100.0,
+        link="https://github.com/pytorch/pytorch/issues/77529",
+        departure=departures.naive_soft_margin,
+    ),
+    Divergence(
+        "sign-of-nan",
+        cases=("L1Loss-*-nan_*", "L1Loss-*inf_*", "SmoothL1Loss-*beta.0.0-*-nan_*"),
+        of=("input", "target"),
+        why="the derivative of abs is sign, and sign(NaN) is 0: a NaN residual passes a gradient of 0",
+        reproducer="""
+x = torch.tensor([float("nan")], requires_grad=True)
+F.l1_loss(x, torch.tensor([0.0])).backward()
+got = x.grad[0]
+""",
+        gives=0.0,
+        true=NAN,
+        departure=departures.sign_of_nan,
+    ),
+    Divergence(
+        "clamp-at-tie",
+        cases=("HingeEmbeddingLoss-*", "MarginRankingLoss-*", "TripletMargin*-*"),
+        of=("input*", "anchor", "positive", "negative"),
+        why="the derivative of clamp_min(z, 0) is 1 at z = 0, where that of every other hinge in torch is 0; a NaN passes 0",
+        reproducer="""
+x = torch.tensor([1.0], requires_grad=True)
+F.hinge_embedding_loss(x, torch.tensor([-1.0])).backward()
+got = x.grad[0]
+""",
+        gives=-1.0,
+        true=0.0,
+        torch="<2.14",
+        link="https://github.com/pytorch/pytorch/issues/195931",
+        departure=departures.clamp_min(1.0),
+    ),
+    Divergence(
+        "clamp-of-nan",
+        cases=("HingeEmbeddingLoss-*", "MarginRankingLoss-*", "TripletMargin*-*"),
+        of=("input*", "anchor", "positive", "negative"),
+        why="clamp_min passes its gradient where z > 0, and NaN is not greater: a NaN passes a gradient of 0",
+        reproducer="""
+x = torch.tensor([float("nan")], requires_grad=True)
+F.hinge_embedding_loss(x, torch.tensor([-1.0])).backward()
+got = x.grad[0]
+""",
+        gives=0.0,
+        true=NAN,
+        torch=">=2.14",
+        departure=departures.clamp_min(0.0),
+    ),
+    Divergence(
+        "cosine-eps",
+        cases=("CosineEmbeddingLoss-*",),
+        of=EVERY,
+        why="1e-12 is added to both squared norms: short vectors count as less alike than they are",
+        reproducer="""
+x = torch.full((1, 2), 1e-7)
+got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
+""",
+        gives=0.9803921580314636,
+        true=0.0,
+        torch="<2.14",
+        departure=departures.cosine_with_eps(1.0),
+        absolute=_subnormal(lambda input1, input2, target: 1e12),
+    ),
+    Divergence(
+        "cosine-eps-since-2.14",
+        cases=("CosineEmbeddingLoss-*",),
+        of=EVERY,
+        why="as cosine-eps; the hinge has its derivative 0 at 0 since 2.14",
+        reproducer="""
+x = torch.full((1, 2), 1e-7)
+got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
+""",
+        gives=0.9803921580314636,
+        true=0.0,
+        torch=">=2.14",
+        departure=departures.cosine_with_eps(0.0),
+        absolute=_subnormal(lambda input1, input2, target: 1e12),
+    ),
+    Divergence(
+        "multi-margin-skips-nan",
+        cases=("MultiMarginLoss-*", "MultiLabelMarginLoss-*"),
+        of=EVERY,
+        why="the loop adds a term only `if z > 0`, and NaN is not greater: a NaN score costs nothing",
+        reproducer="""
+x = torch.tensor([[float("nan"), 0.0]])
+got = F.multi_margin_loss(x, torch.tensor([0]))
+""",
+        gives=0.0,
+        true=NAN,
+        departure=departures.if_greater,
+    ),
+    Divergence(
+        "kl-zero-times-infinity",
+        cases=("KLDivLoss-*",),
+        of=EVERY,
+        why="target * log(target) - target * input multiplied out: where the target is 0 and a log-probability is "
+        "-inf, 0 * inf is NaN",
+        reproducer="""
+x = torch.tensor([[0.0, float("-inf")]])
+got = F.kl_div(x, torch.tensor([[1.0, 0.0]]), reduction="batchmean")
+""",
+        gives=NAN,
+        true=0.0,
+        departure=departures.kl_products,
+    ),
+    Divergence(
+        "poisson-zero-count",
+        cases=("PoissonNLLLoss-*",),
+        of=("value", "target"),
+        why="target * input with target 0 and input -inf is NaN; and Stirling's term is masked only after it is "
+        "computed, so that its derivative at target 0 is 0 * inf",
+        reproducer="""
+t = torch.tensor([0.0], requires_grad=True)
+F.poisson_nll_loss(torch.tensor([0.0]), t, full=True).backward()
+got = t.grad[0]
+""",
+        gives=NAN,
+        true=0.0,
+        departure=departures.poisson_products,
+    ),
+    Divergence(
+        "margin-of-nothing",
+        cases=("MultiMarginLoss-*-empty", "MultiLabelMarginLoss-*-empty"),
+        of=("value",),
+        why="for an empty batch the kernel returns before it writes its result: mean and sum are uninitialised memory",
+        reproducer="""
+poison = [torch.full((), 7.0) for _ in range(64)]; del poison
+x = torch.zeros(0, 3)
+got = F.multi_margin_loss(x, torch.zeros(0, dtype=torch.int64))
+""",
+        gives=7.0,
+        true=NAN,
+        noise=_anywhere,
+    ),
+    Divergence(
+        "margin-running-sum",
+        cases=("MultiMarginLoss-many-*", "MultiLabelMarginLoss-many-*"),
+        of=("value",),
+        why="the reduction is one running sum over the batch",
+        reproducer="""
+x = torch.tensor([[0.0, 0.1]]).expand(1 << 24, 2)
+got = F.multi_margin_loss(x, torch.zeros(1 << 24, dtype=torch.int64))
+""",
+        gives=0.5,
+        true=0.55,
+        absolute=_serial,
+    ),
+    Divergence(
+        "half-sum-overflows",
+        cases=("NLLLoss-many-*-float16-*", "CrossEntropyLoss-many-*-float16-*"),
+        of=("value",),
+        why="the sum that the mean divides is kept in float16: it overflows from 65,504, whatever the mean",
+        reproducer="""
+x = torch.full((40000, 2), -2.0, dtype=torch.float16)
+got = F.nll_loss(x, torch.zeros(40000, dtype=torch.int64))
+""",
+        gives=INF,
+        true=2.0,
+        departure=departures.may_overflow,
+    ),
+    Divergence(
+        "half-smoothing-overflows",
+        cases=("*CrossEntropyLoss-*label_smoothing*-float16-*-large", "*CrossEntropyLoss-*label_smoothing*-float16-*-offset"),
+        of=EVERY,
+        why="label smoothing adds the log-probabilities of all classes before it divides them by their number",
+        reproducer="""
+x = torch.tensor([[60000.0, 0.0, 0.0]], dtype=torch.float16)
+got = F.cross_entropy(x, torch.tensor([0]), label_smoothing=0.5)
+""",
+        gives=INF,
+        true=20000.0,
+        departure=departures.may_overflow,
+    ),
+    Divergence(
+        "half-logits-overflow",
+        cases=("LinearCrossEntropyLoss-*-float16-*-large", "LinearCrossEntropyLoss-*-float16-*-offset"),
+        of=EVERY,
+        why="the logits of the linear layer are rounded to float16, and overflow where their differences need not",
+        reproducer="""
+x, w = torch.full((1, 2), 300.0, dtype=torch.float16), torch.full((2, 2), 200.0, dtype=torch.float16)
+got = F.linear_cross_entropy(x, w, torch.tensor([0]))
+""",
+        gives=NAN,
+        true=0.6931471805599453,
+        torch=">=2.13",
+        departure=departures.may_overflow,
+    ),
+    Divergence(
+        "linear-overflow-finite",
+        cases=("LinearCrossEntropyLoss-*-huge",),
+        of=("target",),
+        why="logits of both infinities make finite log-probabilities of others out of it",
+        reproducer="""
+got = 0.0
+""",
+        gives=0.0,
+        true=1.0,
+        torch=">=2.13",
+        noise=_anywhere,
+    ),
+    Divergence(
+        "squares-overflow",
+        cases=("CosineEmbeddingLoss-*", "TripletMargin*-*-huge", "TripletMargin*-*-float16-*"),
+        of=EVERY,
+        why="norms are roots of sums of powers that are not scaled: past the root of the largest number they are inf",
+        reproducer="""
+x = torch.tensor([[1e20, 1e20]])
+got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
+""",
+        gives=NAN,
+        true=0.0,
+        noise=_overflowing_powers,
+    ),
+    Divergence(
+        "half-variance-underflows",
+        cases=("GaussianNLLLoss-*-float16-*",),
+        of=("input", "target"),
+        why="the cotangent is divided by 2 var before it meets the residual, and is subnormal by then",
+        reproducer="""
+x = torch.tensor([1000.0], dtype=torch.float16, requires_grad=True)
+F.gaussian_nll_loss(x, torch.zeros_like(x), torch.full_like(x, 60000.0)).backward(torch.full((), 0.01, dtype=torch.float16))
+got = x.grad[0]
+""",
+        gives=0.00011932849884033203,
+        true=0.00016676041764404684,
+        absolute=_subnormal(lambda input, target, var: 2 * abs(input - target)),
+    ),
+    Divergence(
+        "kl-subnormal-target",
+        cases=("KLDivLoss-*",),
+        of=("value", "target"),
+        why="the derivative of xlogy is (cotangent * target) / target, where the product may be subnormal; so may be "
+        "exp(target), before it is multiplied",
+        reproducer="""
+t = torch.tensor([4e-45], requires_grad=True)
+F.kl_div(torch.tensor([0.0]), t, reduction="sum").backward(torch.tensor(0.4))
+got = t.grad[0] / 0.4
+""",
+        gives=-101.81998443603516,
+        true=-101.15261840820312,
+        absolute=_subnormal(_kl_amplification),
+    ),
+    Divergence(
+        "linear-subnormal-probability",
+        cases=("LinearCrossEntropyLoss-*-large",),
+        of=("linear_weight",),
+        why="a subnormal probability is multiplied by the inputs of the layer",
+        reproducer="""
+x, w = torch.tensor([[1000.0]]), torch.tensor([[0.1], [0.0]], requires_grad=True)
+F.linear_cross_entropy(x, w, torch.tensor([0])).backward()
+got = w.grad[1, 0]
+""",
+        gives=3.783505853677006e-41,
+        true=3.720075976020836e-41,
+        torch=">=2.13",
+        absolute=_subnormal(lambda input, **rest: abs(input).sum()),
+    ),
+)

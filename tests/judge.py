@@ -13,7 +13,7 @@ from reference.arithmetic import FloatArray
 from reference.loss import flatten
 
 from .cases import Case
-from .divergences import Divergence, applicable
+from .divergences import Divergence, applicable, widen
 
 
 @dataclass
@@ -34,10 +34,8 @@ class Judge:
         if not verdict.problem:
             return
         entries = applicable(case, quantity, self.torch_version)
-        for entry in entries:
-            budget = entry.widen(case, quantity, budget, cotangent)
         if entries:
-            known = compare(got, budget, case.format)
+            known = compare(got, widen(entries, case, quantity, budget, cotangent), case.format)
             if not known.problem:
                 self.needed.update(entry.name for entry in entries)
                 return

@@ -1,0 +1,194 @@
+"""What torch computes where it departs from the specification, each written as a definition is.
+
+A departure takes the case's `Truth` and the arguments, and returns a `Loss`: the true one, with the terms that
+torch adds and takes away again among its sizes, or with the values that torch gives instead. A case with a known
+divergence is held to it as strictly as any other is held to the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from reference import margin, metric
+from reference.accuracy import Truth
+from reference.arithmetic import FloatArray, exp, log, log1p, sigmoid, softplus
+from reference.loss import Loss
+
+Departure = Callable[..., Loss]
+
+EPSILON = np.float64(np.float32(1e-12))
+"""The constant of that name in ATen's Loss.cpp, a float."""
+
+
+def may_overflow(truth: Truth, **arguments: Any) -> Loss:
+    """The true loss, by sums that may leave the format on the way: inf and NaN are possible, wrong numbers not."""
+    loss = truth.definition(**arguments)
+    return replace(loss, largest=np.full_like(loss.value, np.inf))
+
+
+# -- log-softmax ------------------------------------------------------------------------------------------------
+
+
+def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
+    """log(1 + s) for log1p(s): every log-probability is off by a roundoff of 1, and exp(log p) - 1 cancels."""
+    loss = truth.definition(**arguments)
+    weight = arguments.get("weight")
+    most = abs(weight).max(initial=0) if weight is not None else 1.0
+    sizes = dict(loss.sizes)
+    for name, partial in loss.partials.items():
+        if name == "target":
+            sizes[name] = abs(partial) + (1 if weight is None else abs(weight))
+        elif name != "weight":
+            sizes[name] = 4 * loss.sizes.get(name, abs(partial)) + 2 * np.where(partial <= 0, most, abs(partial))
+        else:
+            sizes[name] = abs(partial) + (abs(partial) > 0)
+    magnitude = abs(loss.value) if loss.magnitude is None else loss.magnitude
+    return replace(loss, magnitude=magnitude + most * len(loss.chains or (1,)), sizes=sizes)
+
+
+# -- binary cross entropy ---------------------------------------------------------------------------------------
+
+
+def bce_gradient(truth: Truth, input: FloatArray, target: FloatArray, weight: FloatArray | None = None) -> Loss:
+    """(p - t) / max(p (1 - p), 1e-12) for the derivative, and in the target log(1 - p) - log p, not clamped."""
+    loss = truth.definition(input, target, weight=weight)
+    w = 1 if weight is None else weight
+    slope = w * (input - target) / np.maximum(input * (1 - input), truth.format.round(EPSILON))
+    logs = w * (log1p(-input) - log(input))
+    return replace(loss, partials={**loss.partials, "input": slope, "target": logs})
+
+
+def bce_with_logits(truth: Truth, input: FloatArray, target: FloatArray, **weights: FloatArray | None) -> Loss:
+    """(1 - t) x + (1 + (pos_weight - 1) t) softplus(-x): the first term cancels the second where x is negative."""
+    loss = truth.definition(input, target, **weights)
+    w, up = (1 if weights.get(n) is None else weights[n] for n in ("weight", "pos_weight"))
+    factor = 1 + abs(up - 1) * abs(target)
+    magnitude = abs(w) * (abs((1 - target) * input) + factor * softplus(-input))
+    sizes = {"input": abs(w) * (factor * sigmoid(input) + abs(up * target)), "target": abs(w) * (abs(input) + abs(up - 1) * softplus(-input))}
+    return replace(loss, magnitude=magnitude, sizes=sizes, largest=np.maximum(magnitude, abs(input) * abs(w)))
+
+
+def two_logs(truth: Truth, input: FloatArray, target: FloatArray, weight: FloatArray | None = None) -> Loss:
+    """The derivative in the target as log sigmoid(-x) - log sigmoid(x), for -x."""
+    loss = truth.definition(input, target, weight=weight)
+    size = (1 if weight is None else abs(weight)) * (softplus(input) + softplus(-input)) / max(input.shape[-1], 1)
+    return replace(loss, sizes={**loss.sizes, "target": size})
+
+
+def naive_soft_margin(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
+    """log(1 + exp(-y x)), and its derivative -y z / (1 + z) with z = exp(-y x): inf, and inf / inf."""
+    loss = truth.definition(input, target)
+    z = truth.format.round(exp(-target * input))
+    lost = np.isinf(z)
+    partials = {n: np.where(lost, np.nan, p) for n, p in loss.partials.items()}
+    return replace(loss, value=np.where(lost, np.inf, loss.value), partials=partials, magnitude=abs(loss.value) + 1)
+
+
+# -- sign, clamp and comparison ---------------------------------------------------------------------------------
+
+
+def sign_of_nan(truth: Truth, **arguments: Any) -> Loss:
+    """sign(NaN) = 0: a gradient of 0 where the residual is NaN."""
+    loss = truth.definition(**arguments)
+    unknown = np.isnan(arguments["input"] - arguments["target"])
+    weight = arguments.get("weight")
+    zero = 0.0 if weight is None else weight * 0.0
+    partials = {n: p if n == "weight" else np.where(unknown, zero, p) for n, p in loss.partials.items()}
+    return replace(loss, partials=partials)
+
+
+def _nan_is_zero(function: Callable[[FloatArray], FloatArray]) -> Callable[[FloatArray], FloatArray]:
+    return lambda x: np.where(np.isnan(x), 0.0, function(x))
+
+
+def clamp_min(at_tie: float) -> Departure:
+    """max(0, gap) as clamp_min(gap, 0), whose derivative is `at_tie` at 0, and 0 at NaN; and sign(NaN) = 0."""
+
+    def active(gap: FloatArray) -> FloatArray:
+        return np.where(gap > 0, 1.0, np.where(gap == 0, at_tie, 0.0)).astype(gap.dtype)
+
+    def departure(truth: Truth, **arguments: Any) -> Loss:
+        with (
+            patch.object(margin, "active", active),
+            patch.object(metric, "active", active),
+            patch.object(metric, "sign", _nan_is_zero(metric.sign)),
+        ):
+            return truth.definition(**arguments)
+
+    return departure
+
+
+def if_greater(truth: Truth, **arguments: Any) -> Loss:
+    """A loop over the classes with `if z > 0`: NaN is not greater, and what is not greater is not looked at."""
+    with patch.object(margin, "active", _nan_is_zero(margin.active)), patch.object(margin, "hinge", _nan_is_zero(margin.hinge)):
+        loss = truth.definition(**arguments)
+        if arguments.get("weight") is None:
+            return loss
+        plain = truth.definition(**{**arguments, "weight": None})
+    value = np.where(plain.value == 0, 0.0, loss.value)
+    slope = np.where(plain.partials["input"] == 0, 0.0, loss.partials["input"])
+    return replace(loss, value=value, partials={**loss.partials, "input": slope})
+
+
+# -- distances --------------------------------------------------------------------------------------------------
+
+
+def cosine_with_eps(at_tie: float) -> Departure:
+    """The cosine as <x, y> / sqrt((|x|^2 + 1e-12) (|y|^2 + 1e-12)), and the hinge as clamp_min."""
+
+    def departure(truth: Truth, input1: FloatArray, input2: FloatArray, target: FloatArray, margin: float = 0.0) -> Loss:
+        eps = truth.format.round(EPSILON)
+        exact = truth.format.round if truth.regime == "kinks" else np.asarray  # where a tie hangs on the rounding
+        with np.errstate(all="ignore"):
+            square1, square2 = exact((input1**2).sum(-1) + eps), exact((input2**2).sum(-1) + eps)
+            root = np.sqrt(square1) * np.sqrt(square2)
+            terms = (input1 * input2) / root[..., None]
+            cos = terms.sum(-1)
+            gap = cos - margin
+            on = np.where(gap > 0, 1.0, np.where(gap == 0, at_tie, 0.0))
+            slope = np.where(target > 0, -1.0, on)[..., None]
+            across1, along1 = slope * input2 / root[..., None], slope * cos[..., None] * input1 / square1[..., None]
+            across2, along2 = slope * input1 / root[..., None], slope * cos[..., None] * input2 / square2[..., None]
+            return Loss(
+                np.where(target > 0, 1 - cos, np.maximum(gap, 0)),
+                {"input1": across1 - along1, "input2": across2 - along2},
+                magnitude=np.where(target > 0, 1.0, abs(margin)) + abs(terms).sum(-1),
+                sizes={"input1": abs(across1) + abs(along1), "input2": abs(across2) + abs(along2)},
+            )
+
+    return departure
+
+
+# -- products with an infinite logarithm ------------------------------------------------------------------------
+
+
+def kl_products(truth: Truth, input: FloatArray, target: FloatArray, log_target: bool = False) -> Loss:
+    """target * (log target - input) multiplied out as it stands: 0 * inf is NaN."""
+    loss = truth.definition(input, target, log_target=log_target)
+    with np.errstate(all="ignore"):
+        p = exp(target) if log_target else target
+        if not log_target:
+            entropy = np.where(target == 0, 0.0, target * log(target))  # xlogy
+            slope = np.where(target == 0, np.nan, log(target) + 1 - input)  # target / target, by xlogy's derivative
+            return replace(loss, value=entropy - p * input, partials={"input": loss.partials["input"], "target": slope})
+        value, slope = p * (target - input), p * (target - input) + p
+    return replace(loss, value=value, partials={"input": loss.partials["input"], "target": slope})
+
+
+def poisson_products(
+    truth: Truth, input: FloatArray, target: FloatArray, log_input: bool = True, full: bool = False, eps: float = 1e-8
+) -> Loss:
+    """target * log(rate) as it stands; Stirling's term masked after it is computed, so that 0 * inf is its gradient."""
+    loss = truth.definition(input, target, log_input=log_input, full=full, eps=eps)
+    with np.errstate(all="ignore"):
+        log_rate = input if log_input else log(input + eps)
+        lost = (target == 0) & np.isinf(log_rate)
+        value = np.where(lost, np.nan, loss.value)
+        masked = (target <= 0) if full else np.zeros(target.shape, dtype=bool)
+        slope = np.where(masked, np.nan, loss.partials["target"])
+    return replace(loss, value=value, partials={**loss.partials, "target": slope})
