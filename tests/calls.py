@@ -1,0 +1,218 @@
+"""One call of a loss, whole: tensors in, value and gradients out, and the budgets that these are held to.
+
+The questions asked with these calls are which numbers meet, in what shape, dtype and place, and what else happens;
+not what the last digit is, which is the matrix's. So the inputs are easy ones (`EASY`), at which no implementation
+loses digits, and the budgets are `SLACK` times the matrix's: numbers that should not have met are off by thousands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reference
+from reference.accuracy import Budget, Truth, compare
+from reference.arithmetic import Array, FloatArray
+from reference.catalog import CATALOG, Form, Row, Variant
+from reference.formats import FORMATS, Format
+from reference.inputs import Drawn, draw, seed_of
+
+from .subject import Tensors, array, call_function, differentiable, tensor, tensors
+
+Budgets = dict[str, Budget]
+
+SLACK = 4
+"""Of the budget. At a few of the inputs that the drawing of EASY leaves, a norm or a difference uses up to 1.7 of it."""
+
+
+def _moderate(x: FloatArray, format: Format) -> FloatArray:
+    """From 0.3 to 0.9 in size: no confident class, no difference of near numbers, no margin of a catalog row."""
+    return np.copysign(0.3 + 0.6 * np.minimum(abs(x) / 4, 1), x)
+
+
+EASY: dict[str, Callable[[FloatArray, Format], FloatArray]] = {
+    "logits": _moderate,
+    "real": _moderate,
+    "count": lambda x, format: x + 2,  # Stirling's term is noise to autograd where it is not used, at 1 and below
+}
+SCALES: dict[str, Callable[[Format], float]] = {
+    "CosineEmbeddingLoss": lambda f: 64.0 if f.name == "float64" else 1.0,  # torch adds 1e-12 to the squared norms
+    "LinearCrossEntropyLoss": lambda f: 0.5,  # logits are sums of products: no confident class among them either
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A variant of a loss at easy inputs, in one dtype on one device. `change` alters every array that was drawn."""
+
+    row: Row
+    variant: Variant
+    format: Format
+    device: str = "cpu"
+    seed: int = 0
+    change: Callable[[Array], Array] = np.asarray
+    _budgets: dict[str, Budgets] = field(default_factory=dict)
+    _vectors: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Loss-variant-dtype-device."""
+        return f"{self.row.name}-{self.variant.name}-{self.format.name}-{self.device}"
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """The arguments as arrays."""
+        drawn = draw(self.row, self.variant, "typical", self.format, self.seed)
+        return replace(drawn, arguments={name: self.change(self._easy(name, value)) for name, value in drawn.arguments.items()})
+
+    def _easy(self, name: str, value: Array) -> Array:
+        change = EASY.get(self.variant.choices[name].domain)
+        scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
+        return value if change is None else self.format.round(scale * change(value, self.format))
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The definition at them."""
+        definition = getattr(reference, self.row.function).definition
+        return Truth(self.row, self.variant, self.drawn, self.format, "typical", definition)
+
+    @cached_property
+    def differentiable(self) -> tuple[str, ...]:
+        """The arguments that torch differentiates in."""
+        return differentiable(self.row, self.drawn)
+
+    def given(self) -> Tensors:
+        """The arguments as tensors that ask for no gradient, on memory that the calls of this object share."""
+        return {name: tensor.detach() for name, tensor in self._tensors.items()}
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return tensors(self.drawn, self.format, self.device)
+
+    def cotangent(self, reduction: str) -> FloatArray:
+        """Random and representable, of the shape of the result."""
+        rng = np.random.default_rng(seed_of(f"{self.id}-{reduction}", self.seed))
+        return self.change(self.format.round(rng.standard_normal(self.truth.loss.reduce(reduction).shape)))
+
+    def vector(self, reduction: str) -> torch.Tensor:
+        """The cotangent as a tensor."""
+        if reduction not in self._vectors:
+            self._vectors[reduction] = tensor(self.cotangent(reduction), self.format, self.device)
+        return self._vectors[reduction]
+
+    def budgets(self, reduction: str) -> Budgets:
+        """Of the value and, by argument, of the gradients."""
+        if reduction not in self._budgets:
+            cotangent = self.cotangent(reduction).astype(self.truth.loss.value.dtype)
+            found = self.truth.gradients(reduction, cotangent)
+            wanted = {"value": self.truth.value(reduction), **{name: found[name] for name in self.differentiable}}
+            self._budgets[reduction] = {name: replace(b, allowed=SLACK * b.allowed) for name, b in wanted.items()}
+        return self._budgets[reduction]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call gave: the value, and the gradient in every argument that asked for one."""
+
+    value: torch.Tensor
+    gradients: dict[str, torch.Tensor]
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """The numbers, under the names that `Call.budgets` gives them."""
+        return {"value": array(self.value), **{name: array(g) for name, g in self.gradients.items()}}
+
+
+def run(
+    subject: Any, call: Call, given: Tensors, reduction: str, cotangent: torch.Tensor | None = None, names: Iterable[str] | None = None
+) -> Outcome:
+    """The function's value, and the gradients in the differentiable arguments (or in `names`)."""
+    names = call.differentiable if names is None else tuple(names)
+    for name in names:
+        given[name].requires_grad_()
+    value = call_function(subject, call.row, call.variant, given, reduction)
+    cotangent = call.vector(reduction).to(value.dtype) if cotangent is None else cotangent
+    found = torch.autograd.grad(value, [given[name] for name in names], cotangent) if names else ()
+    return Outcome(value.detach(), dict(zip(names, found, strict=True)))
+
+
+def problems(outcome: Outcome, budgets: Budgets, format: Format, than: str = "") -> list[str]:
+    """What is wrong with an outcome, a sentence each."""
+    return [
+        f"{'the value' if name == 'value' else f'the gradient of {name}'}{than} {verdict.problem}"
+        for name, got in outcome.arrays().items()
+        if (verdict := compare(got, budgets[name], format)).problem
+    ]
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors are of one dtype and shape and equal to the last bit, signs of zero and NaN included."""
+    integer = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}[a.element_size()]
+    if (a.dtype, a.shape) != (b.dtype, b.shape):
+        return False
+    first, second = (x.detach().resolve_neg().contiguous().view(integer) for x in (a, b))
+    return torch.equal(first, second)
+
+
+def same(a: Outcome, b: Outcome) -> bool:
+    """Whether value and gradients are equal to the last bit."""
+    return same_bits(a.value, b.value) and all(same_bits(g, b.gradients[name]) for name, g in a.gradients.items())
+
+
+# -- which calls there are --------------------------------------------------------------------------------------
+
+
+def devices(config: pytest.Config) -> list[str]:
+    """Those asked for, or cpu and the accelerator that torch reports."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return config.getoption("--device") or ["cpu", *([accelerator.type] if accelerator else [])]
+
+
+def formats(config: pytest.Config, wanted: Iterable[str] = FORMATS) -> list[Format]:
+    """Those of `wanted` that were asked for."""
+    asked = config.getoption("--dtype") or FORMATS
+    return [FORMATS[name] for name in wanted if name in asked]
+
+
+def offered(config: pytest.Config) -> list[Row]:
+    """The rows whose function the subject has: an older torch lacks some."""
+    subject = importlib.import_module(config.getoption("--subject"))
+    return [row for row in CATALOG if hasattr(subject, row.function)]
+
+
+def takes(config: pytest.Config, row: Row, variant: Variant) -> bool:
+    """Whether the subject's function has the variant's arguments: an older torch lacks some."""
+    function = getattr(importlib.import_module(config.getoption("--subject")), row.function)
+    known = inspect.signature(function).parameters
+    given = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
+    return all(name in known for name in given) or any(p.kind is p.VAR_KEYWORD for p in known.values())
+
+
+def spread(row: Row, forms: Iterable[Form]) -> list[Variant]:
+    """Variants that show every choice of every argument in every form, and every value of every option."""
+
+    def shown(v: Variant) -> set[tuple[str, str, str]]:
+        chosen = {(v.form.name, name, choice.label) for name, choice in v.choices.items()}
+        return chosen | {("", name, repr(value)) for name, value in v.options.items()}
+
+    left = list(replace(row, forms=tuple(forms)).variants())
+    unseen, found = set().union(*map(shown, left)), []
+    while unseen:
+        found.append(max(left, key=lambda v: len(shown(v) & unseen)))
+        unseen -= shown(found[-1])
+    return found
+
+
+NOT_IMPLEMENTED = {("cpu", name, dtype) for name in ("MultiMarginLoss", "MultiLabelMarginLoss") for dtype in ("float16", "bfloat16")}
+
+
+def implemented(row: Row, format: Format, device: str) -> bool:
+    """Whether torch has the loss for the dtype at all; `test_shapes` holds it to what is said here."""
+    return (device, row.name, format.name) not in NOT_IMPLEMENTED

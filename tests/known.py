@@ -1,0 +1,50 @@
+"""Known departures in questions other than value and gradient: data, strict, and judged by one function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+
+@dataclass(frozen=True)
+class Known:
+    """One departure.
+
+    cases: patterns of what is asked: ids of cases, and what follows them in a problem's heading
+    gives: what the observation says today; a fragment of it
+    right: what it should be, and who says so
+    why:   the line that does it
+    torch: the releases that have it; link: the upstream issue
+    """
+
+    name: str
+    cases: tuple[str, ...]
+    gives: str
+    right: str
+    why: str
+    torch: str = ">=2.6"
+    link: str = ""
+
+    def here(self) -> bool:
+        """Whether the torch that runs has it."""
+        return Version(Version(torch.__version__).base_version) in SpecifierSet(self.torch)
+
+    def covers(self, asked: str) -> bool:
+        """Whether it is about this, in the torch that runs."""
+        return self.here() and any(fnmatchcase(asked, pattern) for pattern in self.cases)
+
+
+def unexpected(asked: str, problem: str, known: Iterable[Known]) -> str:
+    """What to report: a problem that no entry knows, or an entry whose problem has gone or changed."""
+    for entry in known:
+        if entry.covers(asked):
+            if entry.gives in problem:
+                return ""
+            was = problem or "nothing is wrong any more"
+            return f"{asked}: known to give {entry.gives!r} ({entry.name}: {entry.why}), but {was}"
+    return f"{asked}: {problem}" if problem else ""

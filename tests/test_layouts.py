@@ -1,0 +1,190 @@
+"""Does the layout matter? The same numbers elsewhere in memory have the same loss and the same gradients."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pytest
+import torch
+
+from reference.catalog import ROWS, Form, Row, Variant
+from reference.formats import FORMATS
+
+from .calls import Call, Outcome, devices, formats, implemented, offered, problems, run, same, same_bits, spread, takes
+from .known import unexpected
+from .layout_departures import LAYOUT_DEPARTURES
+from .layouts import CLASS_IMAGES, CLASS_VOLUMES, IMAGES, LAYOUTS, VOLUMES, repeated
+from .subject import Tensors, call_module, has_module
+
+CHANGES = {None: np.asarray, 0: partial(repeated, axis=0), -1: partial(repeated, axis=-1)}
+COTANGENT, MIXED = "cotangent", "mixed"
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A call and a layout for its arguments."""
+
+    row: str
+    variant: str
+    dtype: str
+    device: str
+    seed: int
+    layout: str
+
+    @property
+    def id(self) -> str:
+        """Loss-variant-dtype-device-layout."""
+        return f"{self.row}-{self.variant}-{self.dtype}-{self.device}-{self.layout}"
+
+    @property
+    def call(self) -> Call:
+        """The call, shared by the layouts that want the same numbers."""
+        repeats = LAYOUTS[self.layout].repeats if self.layout in LAYOUTS else None
+        return _call(self.row, self.variant, self.dtype, self.device, self.seed, repeats)
+
+
+@lru_cache(maxsize=8)  # the layouts of one call follow each other
+def _call(row: str, variant: str, dtype: str, device: str, seed: int, repeats: int | None) -> Call:
+    return Call(ROWS[row], _variants(row)[variant], FORMATS[dtype], device, seed, CHANGES[repeats])
+
+
+# -- the cases --------------------------------------------------------------------------------------------------
+
+
+def forms(row: Row) -> tuple[Form, ...]:
+    """The row's own, and those that channels-last is about."""
+    if row.elementwise:
+        return (*row.forms, IMAGES, VOLUMES)
+    return (*row.forms, CLASS_IMAGES, CLASS_VOLUMES) if any(f.name == "k2" for f in row.forms) else row.forms
+
+
+@lru_cache
+def _variants(name: str) -> dict[str, Variant]:
+    row = ROWS[name]
+    return {v.name: v for v in spread(row, forms(row))}
+
+
+def _cases(config: pytest.Config) -> Iterator[Laid]:
+    """Every variant in float32, one in four in each other dtype; each in the layouts that fit its arguments."""
+    for row in offered(config):
+        for device, (k, format) in itertools.product(devices(config), enumerate(formats(config))):
+            for n, variant in enumerate(_variants(row.name).values()):
+                if (format.name == "float32" or n % 4 == k) and takes(config, row, variant) and implemented(row, format, device):
+                    ranks = [len(variant.form.shape(variant.choices[a.name].shape)) for a in row.arguments]
+                    for layout in (*(name for name, layout in LAYOUTS.items() if layout.suits(ranks, format)), MIXED):
+                        yield Laid(row.name, variant.name, format.name, device, config.getoption("--seed"), layout)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per case."""
+    if "laid" in metafunc.fixturenames:
+        cases = list(_cases(metafunc.config))
+        metafunc.parametrize("laid", cases, ids=[case.id for case in cases])
+
+
+# -- the question -----------------------------------------------------------------------------------------------
+
+
+def test_layout(laid: Laid, subject: Any) -> None:
+    """One argument laid out, then another, then all: the loss and its gradients stay what they are."""
+    call = laid.call
+    said = [
+        unexpected(asked(laid, chosen, reduction), laid_out(call, chosen, reduction, subject), LAYOUT_DEPARTURES)
+        for reduction in call.row.reductions
+        for chosen in choices(laid, reduction)
+    ]
+    wrong = [sentence for sentence in said if sentence]
+    assert not wrong, "\n  ".join(["", *wrong])
+
+
+def asked(laid: Laid, chosen: dict[str, str], reduction: str) -> str:
+    """The id of a case, and what is laid out in it."""
+    return f"{laid.id} {'+'.join(chosen)} {reduction}"
+
+
+def test_every_departure_is_asked_about(pytestconfig: pytest.Config) -> None:
+    """An entry that matches no case is a slip of the pen."""
+    cases = list(_cases(pytestconfig))
+    for entry in (entry for entry in LAYOUT_DEPARTURES if entry.here()):
+        stems = [pattern.partition(" ")[0] for pattern in entry.cases]
+        near = [case for case in cases if any(fnmatchcase(case.id, stem) for stem in stems)]
+        all_asked = (asked(case, chosen, r) for case in near for r in case.call.row.reductions for chosen in choices(case, r))
+        assert any(map(entry.covers, all_asked)), f"{entry.name} matches no case"
+
+
+def choices(laid: Laid, reduction: str) -> Iterator[dict[str, str]]:
+    """Argument -> layout: each of the arguments alone, then all; in `mixed` another layout for each."""
+    given = {**laid.call.given(), COTANGENT: laid.call.vector(reduction)}
+    if laid.layout == MIXED:
+        fitting = {n: [k for k, v in LAYOUTS.items() if v.repeats is None and v.fits(t)] for n, t in given.items()}
+        yield {n: names[i % len(names)] for i, (n, names) in enumerate(fitting.items()) if names}
+        return
+    fitting_all = {n: laid.layout for n, t in given.items() if LAYOUTS[laid.layout].fits(t)}
+    if laid.dtype == "float32":  # in the other dtypes all together must do
+        yield from ({n: k} for n, k in fitting_all.items())
+    if len(fitting_all) > 1 or laid.dtype != "float32":
+        yield fitting_all
+
+
+def laid_out(call: Call, chosen: dict[str, str], reduction: str, subject: Any) -> str:
+    """What is wrong with the outcome: beside that of the contiguous call, to the bit or else within the budget."""
+    given: Tensors = {**call.given(), COTANGENT: call.vector(reduction)}
+    for name, layout in chosen.items():
+        given[name] = LAYOUTS[layout].build(given[name])
+    cotangent, plain = given.pop(COTANGENT), contiguous(call, reduction, subject)
+    try:
+        got = run(subject, call, given, reduction, cotangent)
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as refusal:
+        return f"{type(refusal).__name__}: {refusal}"
+    found = []
+    if not same(got, plain):
+        around = {name: replace(call.budgets(reduction)[name], want=array) for name, array in plain.arrays().items()}
+        found = problems(got, call.budgets(reduction), call.format) or problems(got, around, call.format, ", beside the contiguous call's,")
+    if subject is torch.nn.functional and has_module(call.row, given):
+        module = call_module(call.row, call.variant, given, reduction)
+        found += [] if same_bits(module, got.value) else ["the module's value is not the function's"]
+    return "; ".join(found)
+
+
+_outcomes: WeakKeyDictionary[Call, dict[str, Outcome]] = WeakKeyDictionary()
+
+
+def contiguous(call: Call, reduction: str, subject: Any) -> Outcome:
+    """The outcome with everything contiguous, itself held to the definition."""
+    kept = _outcomes.setdefault(call, {})
+    if reduction not in kept:
+        outcome = run(subject, call, call.given(), reduction)
+        wrong = problems(outcome, call.budgets(reduction), call.format)
+        assert not wrong, f"{call.id} {reduction}, contiguous: " + "; ".join(wrong)
+        kept[reduction] = outcome
+    return kept[reduction]
+
+
+# -- the layouts are what they say ------------------------------------------------------------------------------
+
+SHAPES = ((5,), (3, 4), (2, 3, 4), (2, 3, 4, 5), (2, 3, 2, 4, 5))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_keep_the_numbers_and_move_them(name: str, shape: tuple[int, ...]) -> None:
+    """The numbers are the same, and they lie neither where they lay nor as they lay, but for `flipped`."""
+    layout = LAYOUTS[name]
+    for dtype in (torch.float32, torch.int64):
+        x = torch.arange(1, torch.Size(shape).numel() + 1).to(dtype).reshape(shape)
+        if layout.repeats is not None:
+            x = x.select(layout.repeats, 0).unsqueeze(layout.repeats).repeat_interleave(shape[layout.repeats], layout.repeats)
+        if not layout.fits(x):
+            continue
+        laid = layout.build(x)
+        assert torch.equal(laid, x)
+        assert laid.data_ptr() != x.data_ptr() or layout.repeats is not None
+        assert name == "flipped" or laid.stride() != x.stride() or laid.storage_offset() != 0
+        assert laid.is_neg() == (name == "negated")
