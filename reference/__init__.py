@@ -3,7 +3,7 @@
 >>> import reference
 >>> found = reference.mse_loss([1.5, 2.0, 3.2], [1.0, 2.5, 2.8], reduction="sum")
 >>> float(found.value), found.gradients["input"]
-(0.8900000000000003, array([ 1. , -1. ,  0.8]))
+(0.6600000000000003, array([ 1. , -1. ,  0.8]))
 """
 
 from .adaptive import adaptive_log_softmax_with_loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import re
 from pathlib import Path
@@ -116,6 +117,13 @@ def test_element_weights_do_not_enter_the_denominator() -> None:
     total = F.cross_entropy(scores, classes, weight=picked, reduction="sum")
     got = F.cross_entropy(scores, classes, weight=picked)
     assert abs(got - total / picked[classes].sum()) <= 4 * 2**-53 * got  # two sums, a product, a quotient
+
+
+def test_the_example_in_the_package_is_true() -> None:
+    """The docstring of `reference` shows one of these; what it prints is what comes out."""
+    found = doctest.testmod(reference)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_the_readme_shows_this_table() -> None:
