@@ -1,0 +1,25 @@
+"""What each path of a loss costs, in numbers that hold on a noisy machine: `pytest benchmarks`.
+
+The recipe, and the measurements that it comes from (torch 2.13, CPU, two shared cores):
+
+- *A path is a subject.* It is held to the specification at the benchmark's own inputs, and timed only if right.
+- *Interleaved pairs, in random order.* Of identical code, the ratio of medians taken one after the other spreads by
+  12 to 20 %, the median ratio of as many interleaved pairs by 0.2 to 1.6 %. The rules in common use (mean + 5 %,
+  Mann-Whitney at 0.05) call identical code slower in 20 to 40 of 100 comparisons with a stored run. So no verdict
+  comes from a stored time.
+- *One thread, CPU time, the heap retained.* With two threads and one busy neighbour, the same kernel takes 1 or
+  32 ms; freed memory given back makes a 40 MB loss spend half of its time on page faults.
+- *Pairs that lost the processor are set aside* where that settles the ratio better: at a load of 5 on two cores,
+  the spread of pairs of 1 ms falls from 10 to 60 % to 2 to 13 %.
+- *The smallest slowdown it could not have missed* stands in every row, and `same` needs the whole interval to lie
+  within 5 %. Otherwise a row is `undecided`, which is a result.
+- *Canaries.* Each run times an identical twin, twins slowed by 5 and 10 %, and a plain copy. If one of them comes out
+  wrong, nothing else is believed. `python -m benchmarks.selfcheck` measures false alarms and power at length.
+- *Two releases meet live*, a process each, in several launches: what differs from process to process (memory layout;
+  up to 4 %) is no part of a single process's spread. `python -m benchmarks.releases OLD_PYTHON NEW_PYTHON`.
+- *A limit, not only a rival.* The bytes that a loss must move, over the bandwidth of a plain copy of as many.
+
+Where things are: `workloads` the table of shapes; `paths` the namespaces; `step` what is timed; `clock` and `duel` how;
+`verdict` what pairs say; `verify`, `departures` what is right enough; `footprint`, `limits`, `compiling` the rest of
+a row; `canaries`, `selfcheck` whether to believe it; `run` puts it together, `report` and `plots` show it.
+"""

@@ -1,0 +1,136 @@
+"""Two tasks timed in pairs, in random order within each pair; slow drift and bursts hit both, and cancel.
+
+`compare(a, b)` is the whole of it for two functions:
+
+>>> from benchmarks.duel import compare
+>>> compare(lambda: old(x), lambda: new(x)).verdict
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, field
+
+from .clock import SHORTEST, Clock, HostClock, Sample, Task, batch
+from .verdict import Pair, Verdict, judge_pairs
+
+FEWEST = 40  # pairs; fewer tell too little of their own spread
+FINEST = 0.035  # a slowdown of 5 % is to be found with some to spare
+
+
+@dataclass
+class Calls:
+    """A function as a task."""
+
+    function: Callable[[], object]
+
+    def prepare(self, calls: int) -> Callable[[], None]:
+        """A loop."""
+
+        def timed(function: Callable[[], object] = self.function) -> None:
+            for _ in itertools.repeat(None, calls):
+                function()
+
+        return timed
+
+
+@dataclass
+class Slowed:
+    """A task that does a share more work than it admits: `share` 0.05 makes 21 calls and says 20.
+
+    Calls per sample must be a multiple of 20 for the share to be exact: see `Duel.multiple`.
+    """
+
+    task: Task
+    share: float
+
+    def prepare(self, calls: int) -> Callable[[], None]:
+        """More calls than were asked for."""
+        return self.task.prepare(math.ceil(round(calls * (1 + self.share), 6)))
+
+
+@dataclass
+class Duel:
+    """The pairs of `task` against `rival`. A runner calls before, sample and after once per pair."""
+
+    task: Task
+    rival: Task
+    clock: Clock = field(default_factory=HostClock)
+    multiple: int = 1  # calls per sample are a multiple of this
+    shortest: float = SHORTEST
+    seed: int = 0
+    pairs: list[tuple[Sample, Sample]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)  # noqa: S311
+        found = [batch(t, self.clock, self.shortest) for t in (self.task, self.rival)]
+        self.calls = tuple(self.multiple * math.ceil(calls / self.multiple) for calls, _ in found)
+        self.pair_seconds = sum(n * each for n, (_, each) in zip(self.calls, found, strict=True))
+
+    def before(self) -> None:
+        """Draw the order of the next pair, and make ready."""
+        self.first = self.random.random() < 0.5
+        if not self.first:
+            self.other = self._rival()
+        self.timed = self.task.prepare(self.calls[0])
+
+    def sample(self) -> None:
+        """Time the task."""
+        self.own = self.clock.sample(self.timed, self.calls[0])
+
+    def after(self) -> None:
+        """Time the rival, if it goes second, and keep the pair."""
+        del self.timed
+        if self.first:
+            self.other = self._rival()
+        self.pairs.append((self.own, self.other))
+
+    def _rival(self) -> Sample:
+        return self.clock.sample(self.rival.prepare(self.calls[1]), self.calls[1])
+
+    def run(self, pairs: int) -> Duel:
+        """So many pairs."""
+        for _ in range(pairs):
+            self.before()
+            self.sample()
+            self.after()
+        return self
+
+    def rounds(self, budget: float) -> int:
+        """How many pairs to begin with: enough to know their spread, or what fits into `budget` seconds."""
+        return max(FEWEST // 4, min(FEWEST, int(budget / self.pair_seconds)))
+
+    def settle(self, budget: float, share: float = FINEST) -> Duel:
+        """More pairs until a slowdown of `share` could not be missed, or `budget` seconds are spent.
+
+        When to stop depends on the spread alone, never on the ratio: to look and go on until a difference
+        shows would raise the false alarms.
+        """
+        end = time.perf_counter() + budget
+        while time.perf_counter() < end:
+            if len(self.pairs) >= FEWEST and self.verdict.detectable <= share:
+                break
+            left = int((end - time.perf_counter()) / self.pair_seconds)
+            self.run(max(1, min(left, 5 + len(self.pairs) // 3)))
+        return self
+
+    @property
+    def raw(self) -> list[Pair]:
+        """The pairs as plain numbers."""
+        return [(*astuple(own), *astuple(other)) for own, other in self.pairs]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the pairs say."""
+        return judge_pairs([self.raw], cpu_clock=isinstance(self.clock, HostClock))
+
+
+def compare(
+    function: Callable[[], object], rival: Callable[[], object], *, budget: float = 10.0, clock: Clock | None = None
+) -> Duel:
+    """Time `function` against `rival` for at most about `budget` seconds; the result has `.verdict` and `.pairs`."""
+    return Duel(Calls(function), Calls(rival), clock or HostClock()).settle(budget)

@@ -1,0 +1,102 @@
+"""A row of the report: everything that was measured of one path at one case, as plain data."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .verdict import Pair, Verdict, undisturbed
+
+@dataclass
+class Result:
+    """One row. Times are seconds per call on the verdict's clock; `pairs` are the raw samples."""
+
+    id: str
+    loss: str
+    workload: str
+    about: str
+    shape: str
+    dtype: str
+    mode: str
+    device: str
+    path: str
+    rival: str
+    elements: int
+    input_bytes: int
+    must_move: int
+    checked: float  # the worst error, in budgets
+    problem: str = ""
+    excused: str = ""
+    least_seconds: float = math.nan
+    in_cache: bool = False
+    peak: int = 0
+    kernels: int = 0
+    operators: list[str] = field(default_factory=list)
+    compile_cold: float = math.nan
+    compile_warm: float = math.nan
+    calls: int = 0
+    load: float = math.nan
+    pairs: list[Pair] = field(default_factory=list)
+    verdict: Verdict | None = None
+    repeat: str = ""
+
+    def _column(self, index: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.array([pair[index] for pair in undisturbed(self.pairs)])
+
+    @property
+    def seconds(self) -> float:
+        """Per call, the median."""
+        return float(np.median(self._column(0))) if self.pairs else math.nan
+
+    @property
+    def rival_seconds(self) -> float:
+        """Of the rival, in the same pairs."""
+        return float(np.median(self._column(4))) if self.pairs else math.nan
+
+    @property
+    def spread(self) -> float:
+        """The interquartile range as a share of the median."""
+        return float(np.subtract(*np.percentile(self._column(0), [75, 25]))) / self.seconds if self.pairs else math.nan
+
+    @property
+    def faults(self) -> float:
+        """Page faults per call."""
+        return float(np.mean(self._column(2))) if self.pairs else math.nan
+
+    @property
+    def ns_per_element(self) -> float:
+        """Of the first argument."""
+        return 1e9 * self.seconds / self.elements
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The bytes that must be moved, over the time taken."""
+        return self.must_move / self.seconds
+
+    @property
+    def limit_share(self) -> float:
+        """How much of the time was unavoidable: 1 is as fast as this machine copies."""
+        return self.least_seconds / self.seconds
+
+    @property
+    def pays_after(self) -> float:
+        """Calls until compiling has paid; infinity if it never does."""
+        if math.isnan(self.compile_cold):
+            return math.nan
+        saved = self.rival_seconds - self.seconds
+        return math.ceil(self.compile_cold / saved) if saved > 0 else math.inf
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, the derived numbers included."""
+        derived = ("seconds", "spread", "faults", "ns_per_element", "bytes_per_second", "limit_share", "pays_after")
+        found = asdict(self) | ({name: getattr(self, name) for name in derived} if self.pairs else {})
+        return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
+
+
+def load() -> float:
+    """Processes that wanted to run, over the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan

@@ -1,0 +1,116 @@
+"""What is timed: a path at a workload, forward, backward or both, as a task for a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from .workloads import Case
+
+Function = Callable[..., torch.Tensor]
+
+
+def reduction(loss: str) -> str:
+    """The mean, for a scalar that can be differentiated; for kl_div the one that is a divergence."""
+    return "batchmean" if loss == "kl_div" else "mean"
+
+
+def through_log_softmax(function: Function) -> Function:
+    """CTC as it is used, on the log-softmax of something: torch's gradient is only right for that."""
+
+    def call(log_probs: torch.Tensor, **more: Any) -> torch.Tensor:
+        return function(log_probs=torch.log_softmax(log_probs, -1), **more)
+
+    return call
+
+
+class Step:
+    """One path's function at one case, on tensors of its own; `rotate` sets of inputs are used in turn."""
+
+    def __init__(self, function: Function, case: Case, device: torch.device, *, rotate: int = 1) -> None:
+        self.function = through_log_softmax(function) if case.workload.loss == "ctc_loss" else function
+        self.case, self.device = case, device
+        drawn = case.workload.draw(case.dtype)
+        self.options = {**drawn.options, "reduction": reduction(case.workload.loss)}
+        self.inputs = [self._tensors(drawn.arguments) for _ in range(rotate)]
+
+    def _tensors(self, arguments: dict[str, Any]) -> dict[str, torch.Tensor]:
+        dtype = getattr(torch, self.case.dtype)
+        found = {}
+        for name, array in arguments.items():
+            tensor = torch.from_numpy(np.ascontiguousarray(array)).reshape(np.shape(array))
+            found[name] = tensor.to(self.device, dtype if array.dtype.kind == "f" else torch.int64, copy=True)
+            found[name].requires_grad_(name in self.case.workload.differentiable)
+        return found
+
+    def __call__(self, index: int = 0) -> torch.Tensor:
+        """The loss."""
+        return self.function(**self.inputs[index % len(self.inputs)], **self.options)
+
+    def leaves(self, index: int = 0) -> list[torch.Tensor]:
+        """What is differentiated in."""
+        return [t for t in self.inputs[index % len(self.inputs)].values() if t.requires_grad]
+
+    def gradients(self, loss: torch.Tensor, index: int = 0) -> tuple[torch.Tensor, ...]:
+        """The gradients in the leaves."""
+        return torch.autograd.grad(loss, self.leaves(index))
+
+    def once(self) -> None:
+        """One call in the case's mode, for whoever wants to watch it."""
+        self.prepare(1)()
+
+    def prepare(self, calls: int) -> Callable[[], None]:
+        """The timed part of `calls` calls; for `backward`, the graphs are made before."""
+        match self.case.mode:
+            case "forward":
+
+                def timed() -> None:
+                    for i in range(calls):
+                        self(i)
+
+            case "backward":
+                losses = [self(i) for i in range(calls)]
+
+                def timed() -> None:
+                    for i, loss in enumerate(losses):
+                        self.gradients(loss, i)
+
+            case _:
+
+                def timed() -> None:
+                    for i in range(calls):
+                        self.gradients(self(i), i)
+
+        return timed
+
+    # -- sizes ----------------------------------------------------------------------------------------------
+
+    def bytes_of(self, names: tuple[str, ...]) -> int:
+        """Of so many arguments."""
+        return sum(t.numel() * t.element_size() for n, t in self.inputs[0].items() if n in names)
+
+    @property
+    def elements(self) -> int:
+        """Of the first argument."""
+        return next(iter(self.inputs[0].values())).numel()
+
+    @property
+    def must_move(self) -> int:
+        """The bytes that no implementation can do without: each input read once, each result written once."""
+        read = self.bytes_of(tuple(self.inputs[0]))
+        if self.case.workload.loss == "nll_loss":  # only the targets' elements are looked at
+            read = 2 * self.bytes_of(("target",))
+        written = self.bytes_of(self.case.workload.differentiable)
+        return {"forward": read, "backward": read + written, "both": read + written}[self.case.mode]
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions in matrix products; 0 where there is none."""
+        if self.case.workload.loss != "linear_cross_entropy":
+            return 0
+        axes = self.case.workload.axes
+        product = 2 * axes["N"] * axes["C"] * axes["F"]
+        return {"forward": 1, "backward": 2, "both": 3}[self.case.mode] * product
