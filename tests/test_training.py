@@ -11,7 +11,6 @@ the parameters themselves, which both runs keep rounded. Nothing else is allowed
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -35,20 +34,34 @@ U = 2.0**-53
 EVERY = {"the-introduction": INTRODUCTION, **{task.loss: task for task in TASKS}}
 if find_spec("torchvision") and Path(os.environ.get("MNIST_ROOT", ""), "MNIST", "raw").is_dir():
     EVERY["the-introduction-on-mnist"] = dataclasses.replace(INTRODUCTION, data=mnist)
-every_task = pytest.mark.parametrize("name", EVERY)
 
 
-@functools.cache
-def twins(name: str) -> tuple[Run, FloatArray]:
+@dataclasses.dataclass(frozen=True)
+class Specified:
     """The specification's run, and how far from it a run may be after each epoch."""
-    run, control = train(EVERY[name], specified), train(EVERY[name], rounded)
-    return run, K * (np.maximum.accumulate(apart(control, run)) + U)
+
+    run: Run
+    allowed: FloatArray
 
 
-@functools.cache
-def subject_run(name: str, subject: Any) -> Run:
+@pytest.fixture(scope="module", params=EVERY.values(), ids=list(EVERY))
+def task(request: pytest.FixtureRequest) -> Task:
+    """One after the other, so that what the tests of a task share is made once."""
+    found: Task = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def twin(task: Task) -> Specified:
+    """The run whose gradients are the specification's, and the control's distance from it."""
+    run, control = train(task, specified), train(task, rounded)
+    return Specified(run, K * (np.maximum.accumulate(apart(control, run)) + U))
+
+
+@pytest.fixture(scope="module")
+def run(task: Task, subject: Any) -> Run:
     """The run through the subject's loss."""
-    return train(offered(EVERY[name], subject), through(subject))
+    return train(offered(task, subject), through(subject))
 
 
 def offered(task: Task, subject: Any) -> Task:
@@ -77,37 +90,30 @@ def no_worse(task: Task, run: Run) -> str:
     return "" if lost - won <= 2 * (lost + won) ** 0.5 else f"{scores}: {lost} lost, {won} won"
 
 
-@every_task
-def test_the_twins_stay_together(name: str, subject: Any) -> None:
+def test_the_twins_stay_together(run: Run, twin: Specified) -> None:
     """After every epoch the parameters agree to rounding."""
-    run, allowed = twins(name)
-    found = apart(subject_run(name, subject), run)
-    assert np.all(found <= allowed), f"apart by {found}, allowed {allowed}"
+    found = apart(run, twin.run)
+    assert np.all(found <= twin.allowed), f"apart by {found}, allowed {twin.allowed}"
 
 
-@every_task
-def test_the_model_learns(name: str, subject: Any) -> None:
+def test_the_model_learns(task: Task, run: Run) -> None:
     """On held-out data it is no worse than what can be had in closed form, without training."""
-    assert no_worse(EVERY[name], subject_run(name, subject)) == ""
+    assert no_worse(task, run) == ""
 
 
-@every_task
-def test_an_untrained_model_is_worse(name: str) -> None:
+def test_an_untrained_model_is_worse(task: Task) -> None:
     """So the test above can fail."""
-    task = EVERY[name]
     assert no_worse(task, train(dataclasses.replace(task, epochs=0), specified)) != ""
 
 
-@every_task
-def test_a_slip_in_the_gradient_parts_the_twins(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slip_in_the_gradient_parts_the_twins(task: Task, twin: Specified, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient that is 1e-6 too large, in relation to its size, is noticed after one epoch."""
-    task = offered(EVERY[name], torch.nn.functional)
+    offered(task, torch.nn.functional)
     owner: Any = torch.nn.functional if task.call is None else torch.nn.AdaptiveLogSoftmaxWithLoss
     function = task.loss if task.call is None else "forward"
     monkeypatch.setattr(owner, function, slipped(getattr(owner, function)))
-    run, allowed = twins(name)
     faulty = train(dataclasses.replace(task, epochs=1), through(torch.nn.functional))
-    assert apart(faulty, run)[0] > allowed[0]
+    assert apart(faulty, twin.run)[0] > twin.allowed[0]
 
 
 def slipped(function: Callable[..., Any]) -> Callable[..., Any]:
