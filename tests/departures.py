@@ -192,3 +192,27 @@ def poisson_products(
         masked = (target <= 0) if full else np.zeros(target.shape, dtype=bool)
         slope = np.where(masked, np.nan, loss.partials["target"])
     return replace(loss, value=value, partials={**loss.partials, "target": slope})
+
+
+def eps_rounds_away(truth: Truth, input: FloatArray, target: FloatArray, **options: Any) -> Loss:
+    """log(input + eps) where the sum rounds to 0: float16 has no 1e-8."""
+    loss = truth.definition(input, target, **options)
+    lost = truth.format.round(input + options["eps"]) == 0
+    none = target == 0
+    slope = np.where(lost, np.where(none, np.nan, -np.inf), loss.partials["input"])
+    partials = {"input": slope, "target": np.where(lost, np.inf, loss.partials["target"])}
+    return replace(loss, value=np.where(lost, np.where(none, np.nan, np.inf), loss.value), partials=partials)
+
+
+def product_with_an_infinite_logit(truth: Truth, input: FloatArray, target: FloatArray, **weights: FloatArray) -> Loss:
+    """(1 - t) x as it stands: 0 * inf is NaN."""
+    loss = truth.definition(input, target, **weights)
+    with np.errstate(invalid="ignore"):
+        return replace(loss, value=np.where(np.isnan((1 - target) * input), np.nan, loss.value))
+
+
+def gaussian_quotient(truth: Truth, **arguments: Any) -> Loss:
+    """(d / v)**2 in the derivative in the variance, before the half: it may leave the format alone."""
+    loss = truth.definition(**arguments)
+    twice = 2 * loss.sizes.get("var", abs(loss.partials["var"]))
+    return replace(loss, largest=twice if loss.largest is None else np.maximum(loss.largest, twice))
