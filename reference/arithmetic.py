@@ -21,6 +21,7 @@ def _function(name: str) -> Callable[[FloatArray], FloatArray]:
     native = getattr(np, name)
 
     def call(x: FloatArray) -> FloatArray:
+        x = np.asarray(x)  # of an object array without axes NumPy makes the number in it; so here and below
         if x.dtype != object:
             with np.errstate(all="ignore"):  # infinities and NaN are results here, not accidents
                 return np.asarray(native(x))
@@ -42,6 +43,7 @@ sign = _function("sign")
 
 def number(value: npt.ArrayLike, like: FloatArray) -> FloatArray:
     """`value` in the arithmetic of `like`, so that 1/3 of it is a third in that arithmetic."""
+    like = np.asarray(like)
     if like.dtype != object:
         return np.asarray(value, dtype=like.dtype)
     import mpmath
@@ -60,9 +62,9 @@ def two_pi(like: FloatArray) -> FloatArray:
 
 def times(a: FloatArray, b: FloatArray) -> FloatArray:
     """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0."""
+    a, b = np.asarray(a), np.asarray(b)
     if a.dtype == object or b.dtype == object:
-        a, b = np.broadcast_arrays(a, b)
-        return a * np.where(a == 0, 0 * a, b)
+        return np.asarray(a * np.where(a == 0, 0 * a, b))
     with np.errstate(invalid="ignore"):
         return np.where((a == 0) & np.isinf(b), np.zeros((), dtype=np.result_type(a, b)), a * b)
 
@@ -71,7 +73,7 @@ def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:
     """a / b, and `zero` where b is 0."""
     a, b = np.broadcast_arrays(a, b)
     none = b == 0
-    return np.where(none, number(zero, b), a / np.where(none, number(1, b), b))
+    return np.asarray(np.where(none, number(zero, b), a / np.where(none, number(1, b), b)))
 
 
 def log_add(a: FloatArray, b: FloatArray) -> FloatArray:

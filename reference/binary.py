@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, log, log1p, np, number, sigmoid, softplus, times
+from .arithmetic import FloatArray, exp, expm1, log, log1p, np, number, sigmoid, sign, softplus, times
 from .check import between, broadcastable, floating, require, same_shape
 from .loss import Loss, loss
 
@@ -140,18 +140,20 @@ def sigmoid_focal_loss(inputs: FloatArray, targets: FloatArray, *, alpha: float 
     same_shape(inputs=inputs, targets=targets)
     bce = binary_cross_entropy_with_logits.definition(inputs, targets)
     up, down = sigmoid(inputs), sigmoid(-inputs)
+    lean = sign(inputs) * expm1(-abs(inputs)) / (1 + exp(-abs(inputs)))  # down - up, whose digits cancel at 0
     al = number(alpha, inputs)
     a, slope_a = (al * targets + (1 - al) * (1 - targets), 2 * al - 1) if alpha >= 0 else (number(1, inputs), 0)
     miss = targets * down + (1 - targets) * up
     focus = miss**gamma
     turn = np.where(miss == 0, number(float(gamma == 1), miss), gamma * np.where(miss == 0, number(1, miss), miss) ** (gamma - 1))
+    inputs_terms = (a * focus * bce.partials["input"], a * turn * (1 - 2 * targets) * up * down * bce.value)
+    targets_terms = (
+        slope_a * focus * bce.value, a * focus * bce.partials["target"], a * turn * lean * bce.value
+    )
     return Loss(
         a * focus * bce.value,
-        {
-            "inputs": a * (focus * bce.partials["input"] + turn * (1 - 2 * targets) * up * down * bce.value),
-            "targets": slope_a * focus * bce.value
-            + a * (focus * bce.partials["target"] + turn * (down - up) * bce.value),
-        },
+        {"inputs": sum(inputs_terms), "targets": sum(targets_terms)},
+        sizes={"inputs": sum(map(abs, inputs_terms)), "targets": sum(map(abs, targets_terms))},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, IndexArray, np, number, one_hot
+from .arithmetic import FloatArray, IndexArray, np, number, one_hot, times
 from .check import broadcastable, choice, dimensions, floating, indices, refuse, shape
 from .loss import Loss, loss
 
@@ -87,8 +87,8 @@ def multi_margin_loss(
     scale = w.sum(-1, keepdims=True) / number(max(classes, 1), input)
     slope = active(gap) if p == 1 else 2 * hinge(gap)
     slope = scale * np.where(own == 1, -slope.sum(-1, keepdims=True), slope)
-    each = (hinge(gap) ** p).sum(-1)
-    size = active(gap) * (abs(number(margin, input)) + abs(chosen) + abs(input))
+    each = np.asarray((hinge(gap) ** p).sum(-1))
+    size = times(active(gap), abs(number(margin, input)) + abs(chosen) + abs(input))
     return Loss(
         scale[..., 0] * each,
         {"input": slope, **({} if weight is None else {"weight": own * each[..., None] / number(max(classes, 1), input)})},
