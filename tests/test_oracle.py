@@ -1,0 +1,125 @@
+"""Is the oracle right? Each definition against its own 50 digits, a textbook's formula, and its differences.
+
+At the points of `tests.exact`: every option, choice and finite regime of every row, in shapes small enough for
+arithmetic of hundreds of digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from mpmath import mp
+
+import reference
+from reference.accuracy import Budget, compare, terms_of
+from reference.arithmetic import FloatArray
+from reference.formats import FORMATS, is_wide
+from reference.loss import flatten
+
+from .exact import DIGITS, STEP, Exact, extended, points
+
+POINTS = points()
+FLOAT64 = FORMATS["float64"]
+PROBES = 2  # numbers of each argument in which slopes are taken
+
+@pytest.fixture(scope="module", params=POINTS, ids=[p.id for p in POINTS])
+def exact(request: pytest.FixtureRequest) -> Exact:
+    """The mathematics at a point; the tests of a point run one after another, and share it."""
+    return Exact(request.param, request.config.getoption("--seed"))
+
+
+@pytest.fixture(autouse=True)
+def _in_50_digits() -> Iterator[None]:
+    """The precision is a global of mpmath."""
+    with mp.workdps(DIGITS):
+        yield
+
+
+# -- (a) rounding -----------------------------------------------------------------------------------------------
+
+
+def test_float64_against_50_digits(exact: Exact) -> None:
+    """In float64 a definition is within the budget of its own 50-digit evaluation: value and every gradient."""
+    with np.errstate(all="ignore"):
+        found = exact.definition(**exact.drawn.arguments, **exact.drawn.options)
+    underflow = FLOAT64.step * float(min(max(exact.sizes), FLOAT64.max))  # of an intermediate, and then multiplied
+    _within_budget(exact, found, 1.0, underflow)
+
+
+@pytest.mark.skipif(not is_wide(), reason="extended precision is float64 on this platform")
+def test_extended_precision_against_50_digits(exact: Exact) -> None:
+    """In extended precision, the truth for float64, it is within a 2**-9th of that budget: it has 11 more bits."""
+    _within_budget(exact, exact.truth.loss, 2.0**-9)
+
+
+def _within_budget(exact: Exact, found: reference.Loss, share: float, underflow: float = 0.0) -> None:
+    shapes = {n: v.shape for n, v in flatten(exact.drawn.arguments).items() if isinstance(v, np.ndarray)}
+    for reduction in dict.fromkeys(("none", exact.reduction)):
+        _agree("value", found.reduce(reduction), exact.loss.reduce(reduction), exact.truth.value(reduction), share, underflow)
+    budgets = exact.truth.gradients(exact.reduction, exact.cotangent.astype(np.longdouble))
+    got = found.gradients(exact.cotangent, exact.reduction, shapes)
+    want = exact.gradients()
+    assert got.keys() == want.keys() == budgets.keys()
+    for name in want:
+        _agree(name, got[name], want[name], budgets[name], share, underflow)
+
+
+def _agree(of: str, got: FloatArray, want: FloatArray, budget: Budget, share: float, underflow: float) -> None:
+    truth = replace(budget, want=extended(want), allowed=budget.allowed * share + underflow)
+    problem = compare(np.asarray(got, dtype=np.longdouble), truth, FLOAT64).problem
+    assert not problem, f"{of}: {problem}"
+
+
+# -- (b) the textbook -------------------------------------------------------------------------------------------
+
+
+def test_value_against_the_textbook(exact: Exact) -> None:
+    """In 50 digits a definition agrees with the textbook's formula to 40, under every reduction."""
+    terms = np.asarray(terms_of(exact.loss))
+    for got, want, size in zip(exact.loss.value.flat, exact.values, terms.flat, strict=True):
+        _equal(got, want, size, exact)
+    for reduction in set(exact.row.reductions) - {"none"}:
+        size = np.sum(abs(exact.loss.factors(reduction) * terms))
+        _equal(exact.loss.reduce(reduction)[()], exact.reduced(reduction), size, exact)
+
+
+def _equal(got: Any, want: Any, size: Any, exact: Exact) -> None:
+    if mp.isfinite(got) and mp.isfinite(want):
+        near = abs(got - want) <= 1e-40 * (size + abs(want)) + exact.nothing
+        assert near, f"{mp.nstr(got, 30)} is not {mp.nstr(want, 30)}"
+    else:
+        assert got == want or (mp.isnan(got) and mp.isnan(want)), f"{got} is not {want}"
+
+
+# -- (c) slopes -------------------------------------------------------------------------------------------------
+
+
+def test_gradient_against_differences(exact: Exact) -> None:
+    """Gradients are difference quotients of the textbook's formula; at a kink, between those of its two sides."""
+    gradients, sizes = exact.gradients(), exact.gradients(absolute=True)
+    for name, gradient in gradients.items():
+        given = flatten(exact.arguments)[name]
+        numbers = [at for at in np.ndindex(gradient.shape) if mp.isfinite(given[at]) and exact.is_finite(name, at)]
+        for i in exact.rng.permutation(len(numbers))[:PROBES]:
+            problem = disagreement(exact, name, numbers[i], gradient[numbers[i]], sizes[name][numbers[i]])
+            assert not problem, f"{name}{list(numbers[i])} = {mp.nstr(given[numbers[i]], 20)}: {problem}"
+
+
+def disagreement(exact: Exact, name: str, at: tuple[int, ...], got: Any, size: Any) -> str:
+    """What is wrong with the gradient there; nothing, if it is between the slopes to the left and to the right."""
+    near = exact.slopes(name, at, STEP * 3 // 2)
+    low, high = min(near), max(near)
+    said = f"it is {mp.nstr(got, 20)}, but the slope is {mp.nstr(low, 20)} to {mp.nstr(high, 20)}"
+    if mp.isinf(low) and low == high:  # beside 0 log(0 / 0), which is 0 here, the loss is infinite
+        return "" if got == low or mp.isnan(got) else said
+    slack = mp.mpf("1e-25") * (size + max(abs(low), abs(high))) + exact.nothing
+    if low - slack <= got <= high + slack:
+        return ""
+    far = exact.slopes(name, at, STEP)  # a larger step: a slope that grows as the step shrinks is that of a pole or a jump
+    jumps = all(abs(n) > 1e20 * abs(f) for n, f in zip(near, far, strict=True))
+    grows = all(abs(n) > 1.2 * abs(f) and mp.sign(n) == mp.sign(got) for n, f in zip(near, far, strict=True))
+    return "" if (jumps and got == 0) or (grows and mp.isinf(got)) else said
