@@ -1,0 +1,203 @@
+"""How a loss and its gradient change along a direction, to far more digits than torch has.
+
+The definition gives the value f and the vector-Jacobian product g(x) = J(x)^T c. Along a direction v
+
+    J v = (f(x + h v) - f(x - h v)) / 2h        H v = (g(x + h v) - g(x - h v)) / 2h
+
+with errors of h**2 |f'''| / 6 (what the quotient leaves out) and 10**-DIGITS |f| / h (what the subtraction loses).
+DIGITS = 50 and h = 10**-17 make them 10**-34 and 10**-33 of numbers near 1: nothing, beside the 10**-16 of float64.
+Where the quotients from either side disagree the point is on a kink, and where the loss is NaN (the mean of nothing)
+it has no derivative: no claim is made there.
+
+The error that a second derivative is allowed is that of `reference.accuracy`: roundings of the terms that are added
+up, |H| |v|, of which the columns of H come from differences in float64 (one digit is enough for a bound), and the
+movement of H v when the inputs move by a unit roundoff. The bound is of the argument's largest element, not of
+each: a second derivative is added up along several paths, whose terms need not show in the element itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import mpmath
+import numpy as np
+
+import reference
+from reference.accuracy import K, Budget
+from reference.arithmetic import FloatArray, number
+from reference.catalog import ROWS, Form, Row, Variant
+from reference.formats import FORMATS, Format
+from reference.inputs import INDEX_DOMAINS, Drawn, draw, seed_of
+from reference.loss import Loss
+
+DIGITS, H = 50, mpmath.mpf(10) ** -17
+TILT = 2.0**-30  # relative; H v moves in proportion, and is known to 33 digits
+COLUMN = 2.0**-13  # the step of the differences that bound H: about the cube root of float64's roundoff
+SIDE = 3  # the longest axis: a Hessian has as many columns as the inputs have elements
+
+Arrays = dict[str, FloatArray]
+
+
+def _between_counts(arguments: Arrays, options: Mapping[str, Any]) -> None:
+    """Off the integers, where Stirling's term starts."""
+    arguments["target"] += 0.25
+
+
+def _clamped(arguments: Arrays, options: Mapping[str, Any]) -> None:
+    """One variance below eps, if that is not too small a number to divide by."""
+    arguments["var"].flat[0] = max(options["eps"] / 2, 0.0625)
+
+
+def _seen_by_autograd(drawn: Drawn, arguments: dict[str, Any], options: dict[str, Any]) -> None:
+    """Clamped before it is differentiated: "the clamping of var is ignored with respect to autograd" (GaussianNLLLoss)."""
+    arguments["var"] = np.asarray(arguments["var"] + np.maximum(options["eps"] - drawn.arguments["var"], 0))
+    options["eps"] = 1e-30
+
+
+POINTS = {"PoissonNLLLoss": _between_counts, "GaussianNLLLoss": _clamped}
+CONVENTIONS = {"GaussianNLLLoss": _seen_by_autograd}  # where the documentation has autograd see another function
+
+
+def small(variant: Variant) -> Variant:
+    """The variant with no axis longer than SIDE; equal axes stay equal."""
+    return replace(variant, form=Form(variant.form.name, {axis: min(n, SIDE) for axis, n in variant.form.axes.items()}))
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """First and second derivatives of a variant's definition at one drawn point, along one random direction."""
+
+    row: Row
+    variant: Variant
+    seed: int = 0
+    moving: str = ""  # the one argument that moves; empty: all
+    _found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """The point: numbers that float32 has, so that float64 and float32 are asked about the same."""
+        drawn = draw(self.row, self.variant, "typical", FORMATS["float32"], self.seed)
+        POINTS.get(self.row.name, lambda arguments, options: None)(drawn.arguments, drawn.options)
+        return drawn
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments that torch differentiates in."""
+        domains = {a.name: self.variant.choices[a.name].domain for a in self.row.arguments if a.gradient}
+        return tuple(name for name, domain in domains.items() if domain not in ("absent", *INDEX_DOMAINS))
+
+    @cached_property
+    def direction(self) -> Arrays:
+        """v, by argument; 0 for those that do not move."""
+        found = {}
+        for name in self.names:
+            rng = np.random.default_rng(seed_of(f"{self.row.name}-{self.variant.name}-direction-{name}", self.seed))
+            moves = self.moving in (name, "")
+            found[name] = moves * FORMATS["float32"].round(rng.standard_normal(self.drawn.arguments[name].shape))
+        return found
+
+    def cotangent(self, reduction: str) -> FloatArray:
+        """c, of the shape of the result."""
+        rng = np.random.default_rng(seed_of(f"{self.row.name}-{self.variant.name}-{reduction}-cotangent", self.seed))
+        return np.asarray(FORMATS["float32"].round(rng.standard_normal(np.shape(self.here.reduce(reduction)))))
+
+    # -- the definition, moved ------------------------------------------------------------------------------
+
+    def _at(self, moved: Mapping[str, FloatArray]) -> Loss:
+        arguments, options = {**self.drawn.arguments, **moved}, dict(self.drawn.options)
+        if self.row.name in CONVENTIONS:
+            CONVENTIONS[self.row.name](self.drawn, arguments, options)
+        with np.errstate(all="ignore"):
+            return getattr(reference, self.row.function).definition(**arguments, **options)
+
+    def _precise(self, step: int, tilt: float = 0.0) -> Loss:
+        """The loss at x + step * h * v in 50 digits; with `tilt`, x is first moved by that much of itself, up or down."""
+        like, moved = np.asarray(mpmath.mpf(0), dtype=object), {}
+        for name, value in self.drawn.arguments.items():
+            if value.dtype.kind == "f":
+                moved[name] = number(value, like)
+                if name in self.direction:
+                    signs = np.random.default_rng(seed_of(name)).choice([-1.0, 1.0], value.shape)
+                    moved[name] = moved[name] * (1 + tilt * number(signs, like)) + step * H * number(self.direction[name], like)
+        return self._at({name: np.asarray(value) for name, value in moved.items()})  # of a 0-d object array NumPy makes a number
+
+    @cached_property
+    def here(self) -> Loss:
+        """The loss at the point, in float64: for shapes and sizes."""
+        return self._at({})
+
+    @cached_property
+    def _line(self) -> tuple[Loss, ...]:
+        with mpmath.workdps(DIGITS):
+            return tuple(self._precise(step) for step in (-1, 0, 1))
+
+    @cached_property
+    def _tilted(self) -> tuple[Loss, ...]:
+        with mpmath.workdps(DIGITS):
+            return tuple(self._precise(step, TILT) for step in (-1, 1))
+
+    @cached_property
+    def _columns(self) -> list[tuple[float, Loss, Loss]]:
+        """For every element x_j: |v_j| / 2h, and the loss with the element moved by h back and forth."""
+        if self.moving:
+            return curvature(self.row.name, self.variant.name, self.seed)._columns
+        found = []
+        for name in self.names:
+            value = self.drawn.arguments[name]
+            for at in np.ndindex(value.shape):
+                step = COLUMN * max(abs(value[at]), COLUMN)
+                ends = [value.copy(), value.copy()]
+                ends[0][at] -= step
+                ends[1][at] += step
+                found.append((abs(self.direction[name][at]) / (2 * step), self._at({name: ends[0]}), self._at({name: ends[1]})))
+        return found
+
+    # -- what a transform of torch is held to ---------------------------------------------------------------
+
+    def budgets(self, reduction: str, format: Format) -> dict[str, Budget]:
+        """As `tangent` J v, of the shape of the result; and H v by argument."""
+        found = {}
+        depth = K * (1 + len(self.here.chains)) + np.log2(max(len(self._columns), 2))  # a chain is a second formula to go through
+        for name, (want, scale, defined) in self._derivatives(reduction).items():
+            allowed = format.u * (abs(want) + depth * scale) + format.step
+            found[name] = Budget(want, np.where(defined, allowed, np.inf), ~defined)
+        return found
+
+    def _derivatives(self, reduction: str) -> dict[str, tuple[FloatArray, float, FloatArray]]:
+        """By quantity: the derivative, the size of what it is added up from, and where there is one."""
+        if reduction not in self._found:
+            with mpmath.workdps(DIGITS), np.errstate(all="ignore"):
+                back, here, forth = (self._quantities(loss, reduction) for loss in self._line)
+                tilted = [self._quantities(loss, reduction) for loss in self._tilted]
+                columns = [(w, self._quantities(a, reduction), self._quantities(b, reduction)) for w, a, b in self._columns]
+                self._found[reduction] = {name: _derivative(name, back, here, forth, tilted, columns) for name in here}
+        return self._found[reduction]
+
+    def _quantities(self, loss: Loss, reduction: str) -> Arrays:
+        """The value, whose derivative is `tangent`; and the vector-Jacobian products."""
+        shapes = {name: self.drawn.arguments[name].shape for name in self.names}
+        gradients = loss.gradients(number(self.cotangent(reduction), loss.value), reduction, shapes)
+        return {"tangent": loss.reduce(reduction), **{name: gradients[name] for name in self.names}}
+
+
+def _derivative(name: str, back: Arrays, here: Arrays, forth: Arrays, tilted: list[Arrays], columns: list[Any]) -> tuple[FloatArray, float, FloatArray]:
+    want = _float((forth[name] - back[name]) / (2 * H))
+    sides = _float((forth[name] - here[name]) / H), _float((here[name] - back[name]) / H)
+    defined = abs(sides[0] - sides[1]) <= 1e-9 * (1 + abs(want))  # one-sided quotients of a smooth function agree to h
+    shift = abs(_float((tilted[1][name] - tilted[0][name]) / (2 * H)) - want) / TILT
+    terms = np.asarray(sum(weight * abs(b[name] - a[name]) for weight, a, b in columns)) + shift
+    return np.where(defined, want, 0), float(np.max(np.where(np.isfinite(terms), terms, 0), initial=0)), defined
+
+
+def _float(x: FloatArray) -> FloatArray:
+    return np.asarray(x, dtype=np.float64)
+
+
+@lru_cache(maxsize=8)  # the cases of one point follow each other
+def curvature(row: str, variant: str, seed: int = 0, moving: str = "") -> Curvature:
+    """The derivatives of a variant (by name: made small)."""
+    chosen = next(v for v in ROWS[row].few() if v.name == variant)
+    return Curvature(ROWS[row], small(chosen), seed, moving)

@@ -1,0 +1,87 @@
+"""Derivatives that torch is known to lack, or to compute otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from reference.accuracy import Budget
+
+from .curvature import Curvature
+from .habits import Habit
+
+ALL = ("double_backward", "forward*", "forward_over_reverse", "reverse*", "jacobian_by_columns", "full_hessian")
+
+
+def _cases(losses: str, *transforms: str) -> tuple[str, ...]:
+    return tuple(f"{losses}-*-{transform}" for transform in transforms)
+
+
+def _relative(size: Callable[[Curvature], float]) -> Callable[[Curvature, str, Budget], Budget]:
+    """The budget, and besides it so much of the largest element."""
+
+    def allows(point: Curvature, quantity: str, budget: Budget) -> Budget:
+        return replace(budget, allowed=budget.allowed + size(point) * np.max(abs(budget.want), initial=0))
+
+    return allows
+
+
+def _nearest_end(point: Curvature) -> float:
+    p = point.drawn.arguments["input"]
+    return 8e-12 / float(np.min(p * (1 - p)))
+
+
+def _shortest(point: Curvature) -> float:
+    return 64e-12 / min(float(np.min((point.drawn.arguments[name] ** 2).sum(-1))) for name in ("input1", "input2"))
+
+
+DERIVATIVES: tuple[Habit, ...] = (
+    *(
+        Habit(
+            f"{function}_once",
+            _cases(loss, *ALL),
+            "refuses",
+            f"{function} is a kernel with a formula for its backward pass, and none for the derivative of that or for forward mode",
+            says=function,
+        )
+        for loss, function in (("MultiMarginLoss", "multi_margin_loss"), ("MultiLabelMarginLoss", "multilabel_margin_loss"))
+    ),
+    *(
+        Habit(
+            f"{function}_backward_forward",
+            _cases(loss, *transforms),
+            "refuses",
+            f"{function}_backward has no formula for forward mode; reverse over reverse works",
+            says=f"Trying to use forward AD with {function}_backward that does not support it",
+        )
+        for loss, function, transforms in (
+            ("HuberLoss", "huber_loss", ("forward_over_reverse",)),  # under vmap it is decomposed, and full_hessian works
+            ("SoftMarginLoss", "soft_margin_loss", ("forward_over_reverse", "full_hessian")),
+        )
+    ),
+    Habit(
+        "gaussian_nll_clamp_in_forward_mode",
+        _cases("GaussianNLLLoss-*eps.0.25*", "forward", "forward_var", "forward_over_reverse", "reverse_over_forward", "full_hessian", "jacobian_by_columns"),
+        "wrong",
+        "var is clamped under no_grad, which hides the clamp from backward and not from forward mode: the tangent of a "
+        "clamped variance is dropped, where backward, as documented, lets its gradient through",
+        link="https://github.com/pytorch/pytorch/issues/78961",
+    ),
+    Habit(
+        "bce_second_order_eps",
+        _cases("BCELoss-*-float64", *ALL),
+        "inaccurate",
+        "the derivatives of binary_cross_entropy_backward divide by p (1 - p) + 1e-12, where the first order takes the "
+        "larger of the two: a relative error of 1e-12 / p (1 - p) for every p",
+        allows=_relative(_nearest_end),
+    ),
+    Habit(
+        "cosine_eps",
+        _cases("CosineEmbeddingLoss-*-float64", *ALL, "jacobian_by_rows"),
+        "inaccurate",
+        "the cosine is <x, y> / sqrt((|x|^2 + 1e-12) (|y|^2 + 1e-12))",
+        allows=_relative(_shortest),
+    ),
+)

@@ -1,0 +1,23 @@
+"""What was asked for on the command line, for the modules that make their own cases."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+
+import pytest
+import torch
+
+from reference.catalog import Row
+
+
+def devices(config: pytest.Config) -> list[str]:
+    """Those asked for, or cpu and the accelerator that torch reports."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return config.getoption("--device") or ["cpu", *([accelerator.type] if accelerator else [])]
+
+
+def offered(config: pytest.Config, rows: Iterable[Row]) -> list[Row]:
+    """The rows whose function the subject has: an older torch lacks the newest."""
+    subject = importlib.import_module(config.getoption("--subject"))
+    return [row for row in rows if hasattr(subject, row.function)]

@@ -1,0 +1,162 @@
+"""Are its derivatives right, beyond the first backward pass? Second order, forward mode, and torch.func's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp
+
+from reference.accuracy import compare
+from reference.catalog import CATALOG
+from reference.formats import FORMATS
+
+from .cases import Case
+from .curvature import Curvature, curvature
+from .derivative_habits import DERIVATIVES
+from .habits import Habit, attempt, habit, judge, unmatched
+from .options import devices, offered
+from .subject import call_function, tensor, tensors
+
+Loss = Callable[..., torch.Tensor]
+Found = dict[str, torch.Tensor]
+
+
+def double_backward(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """backward, then backward through it: H v in the arguments, and J v in the cotangent."""
+    for leaf in (*x.values(), c):
+        leaf.requires_grad_()
+    first = torch.autograd.grad(loss(x), list(x.values()), c, create_graph=True, allow_unused=True)
+    along = sum((g * v[name]).sum() for name, g in zip(x, first, strict=True) if g is not None)
+    second = torch.autograd.grad(along, [*x.values(), c], allow_unused=True, materialize_grads=True)
+    return dict(zip((*x, "tangent"), second, strict=True))
+
+
+def forward(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.jvp."""
+    return {"tangent": jvp(loss, (x,), (v,))[1]}
+
+
+def forward_over_reverse(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.jvp of torch.func.grad."""
+    return jvp(grad(lambda x: (loss(x) * c).sum()), (x,), (v,))[1]
+
+
+def reverse_over_forward(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.grad of torch.func.jvp."""
+    return grad(lambda x: (jvp(loss, (x,), (v,))[1] * c).sum())(x)
+
+
+def reverse(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.vjp, of torch.func.vjp."""
+    return vjp(lambda x: vjp(loss, x)[1](c)[0], x)[1](v)[0]
+
+
+def jacobian_by_rows(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.jacrev, contracted with v."""
+    return {"tangent": _contracted(jacrev(loss)(x), v, c.ndim)}
+
+
+def jacobian_by_columns(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.jacfwd, contracted with v."""
+    return {"tangent": _contracted(jacfwd(loss)(x), v, c.ndim)}
+
+
+def full_hessian(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """torch.func.hessian, contracted with v."""
+    blocks = hessian(lambda x: (loss(x) * c).sum())(x)
+    return {name: _contracted(blocks[name], v, x[name].ndim) for name in x}
+
+
+def _contracted(blocks: Found, v: Found, ndim: int) -> torch.Tensor:
+    total = sum(torch.tensordot(block, v[name], dims=block.ndim - ndim) for name, block in blocks.items())
+    assert isinstance(total, torch.Tensor)
+    return total
+
+
+TRANSFORMS = (double_backward, forward, forward_over_reverse, reverse_over_forward, reverse, jacobian_by_rows, jacobian_by_columns, full_hessian)
+COMMON = (double_backward, forward)
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """A transform of a variant under a reduction; `moving` is the one argument that is differentiated in, or all."""
+
+    transform: Callable[[Loss, Found, Found, torch.Tensor], Found]
+    case: Case
+    moving: str = ""
+
+    @property
+    def id(self) -> str:
+        """Loss-variant-reduction-dtype-device-transform."""
+        return f"{self.case.id.removesuffix('-typical')}-{self.transform.__name__}{self.moving and '_' + self.moving}"
+
+    @property
+    def point(self) -> Curvature:
+        """The truth."""
+        return curvature(self.case.row.name, self.case.variant.name, self.case.seed, self.moving)
+
+    def run(self, subject: Any) -> Found:
+        """What torch gives."""
+        point, case = self.point, self.case
+        every = tensors(point.drawn, case.format, case.device)
+        x = {name: every.pop(name) for name in ([self.moving] if self.moving else point.names)}
+        v = {name: tensor(point.direction[name], case.format, case.device) for name in x}
+        c = tensor(point.cotangent(case.reduction), case.format, case.device)
+        return self.transform(lambda x: call_function(subject, case.row, point.variant, {**every, **x}, case.reduction), x, v, c)
+
+    def problems(self, found: Found, entry: Habit | None = None) -> list[str]:
+        """What is wrong with it."""
+        said = []
+        for name, budget in self.point.budgets(self.case.reduction, self.case.format).items():
+            if name in found:
+                if entry is not None and entry.allows is not None:
+                    budget = entry.allows(self.point, name, budget)
+                got = found[name].detach().to("cpu", torch.float64).numpy(force=True)
+                problem = compare(got, budget, self.case.format).problem
+                said += [f"{self.id}: {name} {problem}"] if problem else []
+        return said
+
+
+def cases(config: pytest.Config) -> Iterator[Derivative]:
+    """In float64 every transform, the less common ones under one reduction each, turn about; in float32 the common ones."""
+    asked = [f for f in ("float64", "float32") if f in (config.getoption("--dtype") or FORMATS)]
+    for row, device, dtype in itertools.product(offered(config, CATALOG), devices(config), asked):
+        for i, variant in enumerate(row.few()):
+            for j, reduction in enumerate(row.reductions):
+                case = Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
+                turn = dtype == "float64" and i % len(row.reductions) == j
+                yield from (Derivative(t, case) for t in TRANSFORMS if turn or t in COMMON)
+                if turn:
+                    yield from (Derivative(forward, case, name) for name in curvature(row.name, variant.name, case.seed).names)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each derivative."""
+    if "derivative" in metafunc.fixturenames:
+        found = list(cases(metafunc.config))
+        metafunc.parametrize("derivative", found, ids=[d.id for d in found])
+
+
+def test_derivative(derivative: Derivative, subject: Any) -> None:
+    """Hessian- and Jacobian-vector products are those of the definition, or torch says that it has none."""
+    found = attempt(DERIVATIVES, derivative.id, lambda: derivative.run(subject))
+    if found is None:
+        return
+    judge(DERIVATIVES, derivative.id, derivative.problems(found, habit(DERIVATIVES, derivative.id, "inaccurate")))
+
+
+def test_entries_match(request: pytest.FixtureRequest) -> None:
+    """Every known departure is about a case, and every inaccuracy is still beyond the budget of all in one of them."""
+    assert not unmatched(DERIVATIVES, (d.id for d in cases(request.config)))
+
+
+@pytest.mark.parametrize("entry", [e for e in DERIVATIVES if e.does == "inaccurate"], ids=lambda e: e.name)
+def test_still_inaccurate(entry: Habit, request: pytest.FixtureRequest, subject: Any) -> None:
+    """A known inaccuracy is still beyond the budget that holds for all, in one of its cases."""
+    of = [d for d in cases(request.config) if entry.applies(d.id)]
+    assert any(d.problems(d.run(subject)) for d in of), f"{entry.name} has had its day"
