@@ -102,7 +102,7 @@ EXAMPLES = (
         form=f"({R1} + {R2} + {R3})/3",
         shown="(r1 + r2 + r3)/3, r = log(sum(exp(row))) - row[class]",
         torch="1.5892",
-        remark="no choice of one class per row gives 0.8765, so these are not the logits that it was computed from;"
+        remark="no choice of one class per row gives 0.8765, so it is the cross entropy of other logits or of none;"
         " the third row alone, where the class has the lowest score, puts the mean above 1.14",
     ),
     Example(
