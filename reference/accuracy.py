@@ -113,6 +113,21 @@ class Truth:
         return bool(arrays) and all(a.dtype.kind == "f" and not np.all(abs(a) == 1) for a in arrays)
 
     @cached_property
+    def shifted(self) -> Loss:
+        """The loss with, for its partials, how far they change when everything is moved, added up."""
+        loss = self.loss
+        with np.errstate(all="ignore"):
+            shift = {name: np.zeros(partial.shape, dtype=partial.dtype) for name, partial in loss.partials.items()}
+            for there, back in self.moved:
+                for name, partial in loss.partials.items():
+                    shift[name] += np.fmax(abs(there.partials[name] - partial), abs(back.partials[name] - partial))
+            if loss.hinge is not None and self.regime != "kinks":
+                near = abs(loss.hinge.gap) <= self.depth * self.format.u * loss.hinge.terms
+                for name, partial in loss.hinge.partials.items():
+                    shift[name] += np.where(near[..., None], abs(partial), 0)
+        return replace(loss, partials=shift, sizes={}, denominator_partials={})
+
+    @cached_property
     def rounded(self) -> Loss | None:
         """The loss with its real options rounded to the format; None if they are numbers of it already."""
         given = self.drawn.options
@@ -174,12 +189,11 @@ class Truth:
         """The vector-Jacobian product in every argument, and its budget."""
         shapes = {name: a.shape for name, a in _arrays(self.arguments).items()}
 
-        def at(loss: Loss) -> dict[str, FloatArray]:
-            return loss.gradients(cotangent, reduction, shapes)
+        def at(loss: Loss, cotangent: FloatArray = cotangent, **how: bool) -> dict[str, FloatArray]:
+            return loss.gradients(cotangent, reduction, shapes, **how)
 
-        wants, moved = at(self.loss), [(at(there), at(back)) for there, back in self.moved]
+        wants, sizes, shifts = at(self.loss), at(self.loss, absolute=True), at(self.shifted, absolute=True)
         rounded = {} if self.rounded is None else at(self.rounded)
-        sizes = self.loss.gradients(cotangent, reduction, shapes, absolute=True)
         ones = np.ones_like(cotangent)
         slopes = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
         scaled = reduction != "none" and self.format.digits < 24  # cotangent / n is a half-precision number
@@ -189,9 +203,7 @@ class Truth:
             with np.errstate(all="ignore"):
                 summed = max(self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1)
                 allowed = self.format.u * abs(want) + (self.depth + np.log2(summed)) * self.format.u * sizes[name]
-                allowed = allowed + K * self.format.step
-                for there, back in moved:
-                    allowed = allowed + np.fmax(abs(there[name] - want), abs(back[name] - want))
+                allowed = allowed + K * self.format.step + shifts[name]
                 if rounded:
                     allowed = allowed + _finite(abs(rounded[name] - want))
                 if scaled:

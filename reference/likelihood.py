@@ -43,7 +43,7 @@ def poisson_nll_loss(
     partials = {"input": np.broadcast_to(slope, shape), "target": np.broadcast_to(slope_target, shape)}
     sizes = {
         "input": rate + abs(target) if log_input else 1 + abs(1 - slope),
-        "target": abs(slope_target) + (0 if log_input else 1),  # the logarithm of a rounded sum
+        "target": abs(log_rate) + (0 if log_input else 1) + abs(slope_target + log_rate),  # 1: log of a rounded sum
     }
     return Loss(value, partials, magnitude=magnitude, sizes={n: np.broadcast_to(s, shape) for n, s in sizes.items()})
 

@@ -41,6 +41,19 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Hinge:
+    """Where a value is max(0, gap) of a gap that is added up: within its rounding, either side of 0 is right.
+
+    gap, terms: (V), the gap, and the sum of the absolute terms it is added up from
+    partials:   bounds of the gap's own, whichever side it is on; 0 where the value is no hinge
+    """
+
+    gap: FloatArray
+    terms: FloatArray
+    partials: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
 class Loss:
     """The unreduced loss and its partial derivatives; what `mean` means for it; what rounding it must suffer.
 
@@ -56,6 +69,7 @@ class Loss:
     magnitude:   (V), the sum of the absolute values of the terms that a value is added up from; None: |value|
     sizes:       the same of a partial, where that is more than its absolute value
     largest:     (V), the largest number that the documented formula computes on the way; None: magnitude
+    hinge:       what a hinge compares with 0, if that is more than a difference
     chains:      the steps from an intermediate back to the arguments
     """
 
@@ -70,6 +84,7 @@ class Loss:
     magnitude: FloatArray | None = None
     sizes: Mapping[str, FloatArray] = field(default_factory=dict)
     largest: FloatArray | None = None
+    hinge: Hinge | None = None
     chains: tuple[Chain, ...] = ()
 
     def __post_init__(self) -> None:
@@ -88,6 +103,10 @@ class Loss:
             return np.asarray(self.denominator.sum())
         return number(self.value.size, self.value)
 
+    @property
+    def _rows(self) -> FloatArray:
+        return number(self.value.shape[0] if self.value.ndim else 1, self.value)
+
     def factors(self, reduction: str) -> FloatArray:
         """(V): what each unreduced value is multiplied by before they are added; ones for `none`."""
         ones = np.broadcast_to(number(1, self.value), self.value.shape)
@@ -95,7 +114,7 @@ class Loss:
             if reduction == "mean":
                 return (ones if self.scale is None else self.scale) * _quotient(number(1, self.value), self.divisor())
             if reduction == "batchmean":
-                return ones / (self.value.shape[0] if self.value.ndim else 1)
+                return _quotient(ones, self._rows)
         return ones
 
     def reduce(self, reduction: str) -> FloatArray:
@@ -107,7 +126,7 @@ class Loss:
                 scaled = self.value if self.scale is None else np.asarray(self.value * self.scale)
                 return np.asarray(_quotient(np.asarray(scaled.sum()), self.divisor()))
             if reduction == "batchmean":
-                return np.asarray(self.value.sum() / (self.value.shape[0] if self.value.ndim else 1))
+                return _quotient(self.value.sum(), self._rows)
             return np.asarray(self.value.sum())
 
     # -- gradients ------------------------------------------------------------------------------------------
@@ -128,7 +147,7 @@ class Loss:
             if self.ignored is not None:
                 found = {n: np.where(_expand(self.ignored, g.ndim), number(0, g), g) for n, g in found.items()}
             if reduction == "mean":
-                lost = size(cotangent * self.reduce("mean") / self.divisor())
+                lost = size(_quotient(cotangent * self.reduce("mean"), self.divisor()))
                 for name, partial in self.denominator_partials.items():
                     term = lost * size(partial)
                     found[name] = found[name] + term if absolute else found[name] - term
@@ -175,9 +194,10 @@ def _absolute(x: FloatArray) -> FloatArray:
 
 
 def _quotient(a: FloatArray, b: FloatArray) -> FloatArray:
-    if b.dtype == object and b == 0:
-        return np.asarray(a * float("nan"))  # mpmath raises where IEEE arithmetic says NaN
-    return a / b
+    a, b = np.asarray(a), np.asarray(b)
+    if object in (a.dtype, b.dtype) and b == 0:
+        return np.asarray(a * np.inf)  # mpmath raises where IEEE arithmetic has infinity, and NaN for 0/0
+    return np.asarray(a / b)
 
 
 def _expand(array: FloatArray, ndim: int) -> FloatArray:
@@ -283,4 +303,4 @@ def asarray(name: str, value: npt.ArrayLike) -> Array:
     return array
 
 
-__all__ = ["REDUCTIONS", "Chain", "Loss", "LossFunction", "Result", "asarray", "loss", "replace", "sum_to"]
+__all__ = ["REDUCTIONS", "Chain", "Hinge", "Loss", "LossFunction", "Result", "asarray", "loss", "replace", "sum_to"]

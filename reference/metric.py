@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .arithmetic import FloatArray, divide, np, number, sign, sqrt
 from .check import broadcastable, dimensions, floating, positive, require, shape
-from .loss import Loss, loss
+from .loss import Hinge, Loss, loss
 from .margin import _signs, active, hinge
 
 Distance = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
@@ -43,14 +43,21 @@ def cosine_embedding_loss(
     gap = cos - number(margin, cos)
     slope = np.where(similar, number(-1, cos), active(gap))[..., None]
     along1, along2, angle = divide(slope, norm1[..., None]), divide(slope, norm2[..., None]), cos[..., None]
+    turn1, turn2 = divide(unit2 - angle * unit1, norm1[..., None]), divide(unit1 - angle * unit2, norm2[..., None])
+    dissimilar = np.where(similar, number(0, cos), number(1, cos))[..., None]
     return Loss(
         np.where(similar, 1 - cos, hinge(gap)),
-        {"input1": along1 * (unit2 - angle * unit1), "input2": along2 * (unit1 - angle * unit2)},
+        {"input1": slope * turn1, "input2": slope * turn2},
         sizes={
             "input1": abs(along1) * (abs(unit2) + abs(angle * unit1)),
             "input2": abs(along2) * (abs(unit1) + abs(angle * unit2)),
         },
         magnitude=np.where(similar, 1, active(gap) * abs(margin)) + abs(slope[..., 0]) * abs(unit1 * unit2).sum(-1),
+        hinge=Hinge(
+            gap,
+            abs(unit1 * unit2).sum(-1) + abs(margin),
+            {"input1": dissimilar * turn1, "input2": dissimilar * turn2},
+        ),
     )
 
 
@@ -124,11 +131,18 @@ def _triplet(
         a2, p2, n2 = (1 - half) * a2, half * p3, half * n3 + (1 - half) * n2
     gap = d_close - d_far + number(margin, d_far)
     on = active(gap)[..., None]
-    partials = {"anchor": on * (a1 - a2), "positive": on * (p1 - p2), "negative": -on * n2}
+    partials = {"anchor": a1 - a2, "positive": p1 - p2, "negative": -n2}
     roundings = on * max(1, power - 1)  # of a power and its root
     sizes = {"anchor": roundings * (abs(a1) + abs(a2)), "positive": roundings * (abs(p1) + abs(p2))}
     sizes["negative"] = roundings * abs(n2)
-    return Loss(hinge(gap), partials, magnitude=on[..., 0] * (d_close + d_far + margin), sizes=sizes)
+    terms = d_close + d_far + margin
+    return Loss(
+        hinge(gap),
+        {name: on * partial for name, partial in partials.items()},
+        magnitude=on[..., 0] * terms,
+        sizes=sizes,
+        hinge=Hinge(gap, terms, {"anchor": abs(a1) + abs(a2), "positive": abs(p1) + abs(p2), "negative": abs(n2)}),
+    )
 
 
 def pairwise_distance(p: float = 2.0, eps: float = 1e-6) -> Distance:

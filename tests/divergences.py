@@ -69,11 +69,14 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
         budget = truth.value(case.reduction) if cotangent is None else truth.gradients(case.reduction, cotangent)[quantity]
     for entry in entries:
         if entry.absolute is not None:
-            budget = replace(budget, allowed=budget.allowed + entry.absolute(case, quantity))
+            extra = np.asarray(entry.absolute(case, quantity))
+            if extra.shape not in ((), budget.want.shape):  # of the elements, for what they are reduced to
+                extra = extra.max(initial=0) * (extra.size if case.reduction == "sum" else 1)
+            budget = replace(budget, allowed=budget.allowed + extra)
         if entry.noise is not None:
             free = np.broadcast_to(entry.noise(case, quantity), budget.want.shape)
-            allowed = np.where(free, np.inf, budget.allowed)
-            budget = replace(budget, allowed=allowed, may_overflow=budget.may_overflow | free)
+            want = np.where(free & ~np.isfinite(budget.want), 0, budget.want)
+            budget = Budget(want, np.where(free, np.inf, budget.allowed), budget.may_overflow | free)
     return budget
 
 
@@ -113,13 +116,13 @@ def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
     return np.where(target > 0, 1 / np.where(target > 0, target, 1), 1 + abs(target - input))
 
 
-def _overflowing_powers(case: Case, quantity: str) -> Any:
-    """Everything, if any row's sum of powers leaves the format: most such rows have no finite gradient."""
+def _powers_leave(case: Case, quantity: str) -> Any:
+    """Everything, if a sum of powers leaves the format in any row: such a row has no finite gradient."""
     power = max(2.0, case.variant.options.get("p", 2.0))
     a, *others = (v for v in case.truth.arguments.values() if v.ndim == len(case.variant.form.axes))
     with np.errstate(all="ignore"):
         sums = [(abs(v) ** power).sum(-1) for v in (a, *others, *(a - o for o in others))]
-    return bool(np.any([np.any(np.isfinite(s) & (s > case.format.max)) for s in sums]))
+    return any(np.any(np.isfinite(s) & ((s > case.format.max) | ((s < case.format.tiny) & (s > 0)))) for s in sums)
 
 
 NAN, INF = float("nan"), float("inf")
@@ -226,7 +229,7 @@ got = F.soft_margin_loss(x, torch.tensor([1.0]))
     ),
     Divergence(
         "sign-of-nan",
-        cases=("L1Loss-*-nan_*", "L1Loss-*inf_*", "SmoothL1Loss-*beta.0.0-*-nan_*"),
+        cases=("L1Loss-*-nan_*", "L1Loss-*inf_*", "L1Loss-*-sweep", "SmoothL1Loss-*beta.0.0-*-nan_*", "SmoothL1Loss-*beta.0.0-*-sweep"),
         of=("input", "target"),
         why="the derivative of abs is sign, and sign(NaN) is 0: a NaN residual passes a gradient of 0",
         reproducer="""
@@ -422,23 +425,24 @@ got = 0.0
         noise=_anywhere,
     ),
     Divergence(
-        "squares-overflow",
+        "powers-leave-the-format",
         cases=("CosineEmbeddingLoss-*", "TripletMargin*-*-huge", "TripletMargin*-*-float16-*"),
         of=EVERY,
-        why="norms are roots of sums of powers that are not scaled: past the root of the largest number they are inf",
+        why="norms are roots of sums of powers that are not scaled: past the root of the largest number they are inf, "
+        "and below that of the smallest, 0",
         reproducer="""
 x = torch.tensor([[1e20, 1e20]])
 got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
 """,
         gives=NAN,
         true=0.0,
-        noise=_overflowing_powers,
+        noise=_powers_leave,
     ),
     Divergence(
         "half-variance-underflows",
         cases=("GaussianNLLLoss-*-float16-*",),
         of=("input", "target"),
-        why="the cotangent is divided by 2 var before it meets the residual, and is subnormal by then",
+        why="the cotangent is divided by 2 var before it meets the residual, and is subnormal, or infinite, by then",
         reproducer="""
 x = torch.tensor([1000.0], dtype=torch.float16, requires_grad=True)
 F.gaussian_nll_loss(x, torch.zeros_like(x), torch.full_like(x, 60000.0)).backward(torch.full((), 0.01, dtype=torch.float16))
@@ -446,7 +450,36 @@ got = x.grad[0]
 """,
         gives=0.00011932849884033203,
         true=0.00016676041764404684,
+        departure=departures.may_overflow,
         absolute=_subnormal(lambda input, target, var: 2 * abs(input - target)),
+    ),
+    Divergence(
+        "half-residual-underflows",
+        cases=("GaussianNLLLoss-*-float16-*",),
+        of=("var",),
+        why="the square of the residual is subnormal before it is divided by the square of the variance",
+        reproducer="""
+v = torch.tensor([0.001], dtype=torch.float16, requires_grad=True)
+F.gaussian_nll_loss(torch.full((1,), 0.001, dtype=torch.float16), torch.zeros(1, dtype=torch.float16), v).backward()
+got = v.grad[0]
+""",
+        gives=499.5,
+        true=499.03,
+        absolute=_subnormal(lambda input, target, var: 1 / np.maximum(var.reshape(var.shape), 1e-6) ** 2),
+    ),
+    Divergence(
+        "cosine-of-short-vectors",
+        cases=("CosineEmbeddingLoss-*-tiny",),
+        of=EVERY,
+        why="squares and products of the smallest numbers are 0: a cosine just beside the margin is at it, and in "
+        "float16, where 1e-12 is 0 too, 0 / 0",
+        reproducer="""
+x = torch.full((1, 2), 1e-4, dtype=torch.float16)
+got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
+""",
+        gives=NAN,
+        true=0.0,
+        noise=_anywhere,
     ),
     Divergence(
         "kl-subnormal-target",
@@ -477,5 +510,46 @@ got = w.grad[1, 0]
         true=3.720075976020836e-41,
         torch=">=2.13",
         absolute=_subnormal(lambda input, **rest: abs(input).sum()),
+    ),
+    Divergence(
+        "half-eps-rounds-away",
+        cases=("PoissonNLLLoss-*rate_log_input.False-none-float16-*-sweep",),
+        of=EVERY,
+        why="eps is added in float16, where 1e-8 rounds to 0: at a rate of 0 the logarithm is -inf",
+        reproducer="""
+x = torch.tensor([0.0], dtype=torch.float16)
+got = F.poisson_nll_loss(x, torch.ones_like(x), log_input=False)
+""",
+        gives=INF,
+        true=18.420680743952367,
+        departure=departures.eps_rounds_away,
+    ),
+    Divergence(
+        "bce-with-logits-infinite-logit",
+        cases=("BCEWithLogitsLoss-*-sweep",),
+        of=("value",),
+        why="(1 - t) x is 0 * inf for a target of 1 and an infinite logit",
+        reproducer="""
+x = torch.tensor([float("inf")])
+got = F.binary_cross_entropy_with_logits(x, torch.tensor([1.0]))
+""",
+        gives=NAN,
+        true=0.0,
+        departure=departures.product_with_an_infinite_logit,
+    ),
+    Divergence(
+        "gaussian-variance-overflows",
+        cases=("GaussianNLLLoss-*-sweep",),
+        of=("var",),
+        why="the derivative of (x - t)**2 / var is divided by var twice before it is halved, and overflows where half of it "
+        "need not",
+        reproducer="""
+v = torch.tensor([0.125], dtype=torch.float16, requires_grad=True)
+F.gaussian_nll_loss(torch.tensor([32.0], dtype=torch.float16), torch.tensor([0.0], dtype=torch.float16), v).backward()
+got = v.grad[0]
+""",
+        gives=-INF,
+        true=-32764.0,
+        departure=departures.gaussian_quotient,
     ),
 )
