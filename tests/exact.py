@@ -16,7 +16,7 @@ import numpy as np
 from mpmath import mp
 
 import reference
-from reference.accuracy import Truth
+from reference.accuracy import Budget, Truth
 from reference.arithmetic import FloatArray
 from reference.catalog import CATALOG, Argument, Choice, Form, Row, Variant
 from reference.formats import FORMATS, Format
@@ -158,6 +158,7 @@ class Exact:
         self.definition = getattr(reference, point.row.function).definition
         self.arguments: Arguments = _map(exactly, self.drawn.arguments)
         self.options = {n: mp.mpf(v) if isinstance(v, float) else v for n, v in self.drawn.options.items()}
+        self.axes = point.axes
         self.seen = {a.name: axes(point.variant.choices[a.name].shape, point.variant.form) for a in point.row.arguments}
         self.rng = np.random.default_rng(seed_of(point.id, seed))
         with mp.workdps(DIGITS):
@@ -172,11 +173,27 @@ class Exact:
         """The budgets, for float64."""
         return Truth(self.row, self.point.variant, self.drawn, FORMATS["float64"], self.point.regime, self.definition)
 
-    def gradients(self, *, absolute: bool = False) -> dict[str, FloatArray]:
-        """The definition's, in 50 digits; with `absolute`, the sums of absolute terms."""
-        shapes = {n: v.shape for n, v in flatten(self.arguments).items() if isinstance(v, np.ndarray)}
+    @cached_property
+    def budgets(self) -> dict[str, Budget]:
+        """What its gradients are allowed in float64."""
+        return self.truth.gradients(self.reduction, self.cotangent.astype(np.longdouble))
+
+    @cached_property
+    def gradients(self) -> dict[str, FloatArray]:
+        """The definition's, in 50 digits."""
         with mp.workdps(DIGITS):
-            return self.loss.gradients(exactly(self.cotangent), self.reduction, shapes, absolute=absolute)
+            return self.loss.gradients(exactly(self.cotangent), self.reduction, self.shapes)
+
+    @cached_property
+    def sizes_of_gradients(self) -> dict[str, FloatArray]:
+        """The sums of the absolute terms that they are added up from."""
+        with mp.workdps(DIGITS):
+            return self.loss.gradients(exactly(self.cotangent), self.reduction, self.shapes, absolute=True)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every array argument."""
+        return {n: v.shape for n, v in flatten(self.arguments).items() if isinstance(v, np.ndarray)}
 
     # -- digits ---------------------------------------------------------------------------------------------
 
@@ -223,12 +240,12 @@ class Exact:
     def cells_of(self, name: str, at: Index) -> list[int]:
         """Which values one number of an argument is part of: those at its place along the axes that they share."""
         own = dict(zip(self.seen.get(name, ()), at, strict=False))
-        return [k for k, cell in enumerate(self.cells) if all(i == own.get(a, i) for a, i in zip(self.point.axes, cell, strict=True))]
+        return [k for k, cell in enumerate(self.cells) if all(i == own.get(a, i) for a, i in zip(self.axes, cell, strict=True))]
 
-    def is_finite(self, name: str, at: Index) -> bool:
-        """Whether all that one number is part of is finite, so that there may be a slope in it."""
+    def has_slope(self, name: str, at: Index) -> bool:
+        """Whether one number and all that it is part of is finite."""
         values = self._differentiated[2]
-        return all(mp.isfinite(values[k]) for k in self.cells_of(name, at))
+        return mp.isfinite(_leaf(self.arguments, name)[at]) and all(mp.isfinite(values[k]) for k in self.cells_of(name, at))
 
     def slopes(self, name: str, at: Index, digits: int) -> list[Any]:
         """Difference quotients of the reduction in one number of an argument, to the left and to the right.
@@ -256,7 +273,7 @@ class Exact:
 
     def _cut(self, arguments: Arguments, cell: Index) -> Arguments:
         """The parts of the arguments that one value is made of, as numbers and lists of numbers."""
-        at = dict(zip(self.point.axes, cell, strict=True))
+        at = dict(zip(self.axes, cell, strict=True))
 
         def cut(value: Any, seen: tuple[str, ...]) -> Any:
             if not isinstance(value, np.ndarray):

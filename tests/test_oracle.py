@@ -6,6 +6,7 @@ arithmetic of hundreds of digits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -57,15 +58,12 @@ def test_extended_precision_against_50_digits(exact: Exact) -> None:
 
 
 def _within_budget(exact: Exact, found: reference.Loss, share: float, underflow: float = 0.0) -> None:
-    shapes = {n: v.shape for n, v in flatten(exact.drawn.arguments).items() if isinstance(v, np.ndarray)}
     for reduction in dict.fromkeys(("none", exact.reduction)):
         _agree("value", found.reduce(reduction), exact.loss.reduce(reduction), exact.truth.value(reduction), share, underflow)
-    budgets = exact.truth.gradients(exact.reduction, exact.cotangent.astype(np.longdouble))
-    got = found.gradients(exact.cotangent, exact.reduction, shapes)
-    want = exact.gradients()
-    assert got.keys() == want.keys() == budgets.keys()
-    for name in want:
-        _agree(name, got[name], want[name], budgets[name], share, underflow)
+    got = found.gradients(exact.cotangent, exact.reduction, exact.shapes)
+    assert got.keys() == exact.gradients.keys() == exact.budgets.keys()
+    for name, want in exact.gradients.items():
+        _agree(name, got[name], want, exact.budgets[name], share, underflow)
 
 
 def _agree(of: str, got: FloatArray, want: FloatArray, budget: Budget, share: float, underflow: float) -> None:
@@ -100,13 +98,12 @@ def _equal(got: Any, want: Any, size: Any, exact: Exact) -> None:
 
 def test_gradient_against_differences(exact: Exact) -> None:
     """Gradients are difference quotients of the textbook's formula; at a kink, between those of its two sides."""
-    gradients, sizes = exact.gradients(), exact.gradients(absolute=True)
-    for name, gradient in gradients.items():
+    for name, gradient in exact.gradients.items():
         given = flatten(exact.arguments)[name]
-        numbers = [at for at in np.ndindex(gradient.shape) if mp.isfinite(given[at]) and exact.is_finite(name, at)]
-        for i in exact.rng.permutation(len(numbers))[:PROBES]:
-            problem = disagreement(exact, name, numbers[i], gradient[numbers[i]], sizes[name][numbers[i]])
-            assert not problem, f"{name}{list(numbers[i])} = {mp.nstr(given[numbers[i]], 20)}: {problem}"
+        able = (at for at in exact.rng.permutation(list(np.ndindex(gradient.shape))) if exact.has_slope(name, tuple(at)))
+        for at in map(tuple, itertools.islice(able, PROBES)):
+            problem = disagreement(exact, name, at, gradient[at], exact.sizes_of_gradients[name][at])
+            assert not problem, f"{name}{list(map(int, at))} = {mp.nstr(given[at], 20)}: {problem}"
 
 
 def disagreement(exact: Exact, name: str, at: tuple[int, ...], got: Any, size: Any) -> str:
