@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arithmetic import FloatArray, exp, expm1, log, log1p, np, number, sigmoid, sign, softplus, times
-from .check import between, broadcastable, floating, require, same_shape
+from .check import between, broadcastable_to, floating, require, same_shape
 from .loss import Loss, loss
 
 
@@ -61,7 +61,7 @@ def binary_cross_entropy_with_logits(
     same_shape(input=input, target=target)
     w = _weight(weight, input)
     if pos_weight is not None:
-        _broadcasts("pos_weight", pos_weight, input)
+        broadcastable_to("pos_weight", pos_weight, "input", input.shape)
     up = number(1, input) if pos_weight is None else pos_weight
     yes, no = times(target, softplus(-input)), times(1 - target, softplus(input))
     plain = up * yes + no
@@ -84,12 +84,12 @@ def soft_margin_loss(input: FloatArray, target: FloatArray) -> Loss:
     value = log(1 + exp(-target * input))
 
     Shapes: input (*), target broadcastable to it; value (*).
-    Raises: ValueError on shapes that do not broadcast.
+    Raises: ValueError if target does not broadcast to input.
     Kinks:  none.
     Source: torch.nn.SoftMarginLoss.
     """
     floating(input=input, target=target)
-    broadcastable("target", target, input.shape)
+    broadcastable_to("target", target, "input", input.shape)
     score = target * input
     fall = -sigmoid(-score)
     return Loss(softplus(-score), {"input": times(fall, target), "target": times(fall, input)})
@@ -160,13 +160,5 @@ def sigmoid_focal_loss(inputs: FloatArray, targets: FloatArray, *, alpha: float 
 def _weight(weight: FloatArray | None, input: FloatArray) -> FloatArray:
     if weight is None:
         return number(1, input)
-    _broadcasts("weight", weight, input)
+    broadcastable_to("weight", weight, "input", input.shape)
     return weight
-
-
-def _broadcasts(name: str, weight: FloatArray, input: FloatArray) -> None:
-    broadcastable(name, weight, input.shape)
-    fits = np.broadcast_shapes(weight.shape, input.shape) == input.shape
-    require(fits, name, f"of shape {weight.shape}", f"a shape that broadcasts to input's {input.shape}")
-
-

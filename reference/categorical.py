@@ -7,7 +7,7 @@ mixes it with the uniform distribution, and an ignored row has no q at all, and 
 from __future__ import annotations
 
 from .arithmetic import FloatArray, IndexArray, exp, expm1, log_softmax, np, number, one_hot, times
-from .check import between, dimensions, floating, indices, refuse, require, shape
+from .check import between, dimensions, floating, indices, integers, refuse, require, shape
 from .loss import Chain, Loss, loss, replace
 
 
@@ -21,13 +21,14 @@ def nll_loss(
 
     Shapes: input (C), (N, C) or (N, C, d1, ...), target () or (N) or (N, d1, ...), weight (C); value as target.
     Mean:   the sum divided by the sum of weight[target] over the rows not ignored.
-    Raises: ValueError if target is no class and not ignore_index, or on other shapes.
+    Raises: ValueError if target is no class and not ignore_index, or on other dtypes and shapes.
     Kinks:  none.
     Source: torch.nn.NLLLoss.
     """
     floating(input=input, weight=weight)
     x, axis = _classes_last(input)
     w = _class_weight(weight, x)
+    integers("target", target)
     q, _ = _target(target, x, axis, ignore_index)
     mass, chosen = (np.where(q == 0, number(0, x), q * factor) for factor in (w, x))
     partials = {"input": -mass, **({} if weight is None else {"weight": -chosen})}

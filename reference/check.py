@@ -61,6 +61,13 @@ def broadcastable(name: str, array: Array, shape: tuple[int, ...]) -> None:
         refuse(name, f"of shape {array.shape}", f"a shape that broadcasts against {shape}")
 
 
+def broadcastable_to(name: str, array: Array, like: str, shape: tuple[int, ...]) -> None:
+    """A shape that broadcasts to `shape`, that of `like`, and not beyond it."""
+    broadcastable(name, array, shape)
+    fits = np.broadcast_shapes(array.shape, shape) == shape
+    require(fits, name, f"of shape {array.shape}", f"a shape that broadcasts to {like}'s {shape}")
+
+
 def dimensions(name: str, array: Array, allowed: Iterable[int]) -> None:
     """So many axes."""
     allowed = tuple(allowed)
@@ -72,9 +79,14 @@ def shape(name: str, array: Array, expected: tuple[int, ...], because: str = "")
     require(array.shape == expected, name, f"of shape {array.shape}", f"shape {expected}{because and ' ' + because}")
 
 
+def integers(name: str, array: Array) -> None:
+    """Integers, not real numbers or booleans."""
+    require(array.dtype.kind in "iu", name, f"of dtype {array.dtype}", "an integer dtype (class indices)")
+
+
 def indices(name: str, array: Array, classes: int, *, also: int | None = None) -> None:
     """Class indices in [0, classes), or `also` (ignore_index)."""
-    require(array.dtype.kind in "iu", name, f"of dtype {array.dtype}", "an integer dtype (class indices)")
+    integers(name, array)
     inside = (array >= 0) & (array < classes)
     if also is not None:
         inside |= array == also

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arithmetic import Array, FloatArray, number
-from .check import choice, require
+from .check import choice, refuse, require
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -295,8 +295,8 @@ def asarray(name: str, value: npt.ArrayLike) -> Array:
     """An array-like as float64 (or wider, if it is already), integers and booleans as they are."""
     try:
         array = np.asarray(value)
-    except ValueError as ragged:
-        raise ValueError(f"{name} is not an array: {ragged}") from None
+    except ValueError:
+        refuse(name, "a sequence of unequal lengths", "an array of numbers")
     require(array.dtype.kind in "biufO", name, f"of dtype {array.dtype}", "real numbers or integers")
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         return array.astype(np.float64)
