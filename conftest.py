@@ -3,58 +3,114 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
+import platform
 from typing import Any
 
 import pytest
 import torch
 
 from reference.formats import FORMATS
+from tests import offers, table
 from tests.cases import matrix
 from tests.judge import Judge
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("losses")
-    group.addoption("--device", action="append", help="cpu, cuda, mps, ...; repeatable (default: cpu and the accelerator that torch reports)")
-    group.addoption("--dtype", action="append", choices=list(FORMATS), help="repeatable (default: all)")
-    group.addoption("--subject", default="torch.nn.functional", help="a module with the names of torch.nn.functional, to be held to the specification")
-    group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
-    group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
-
-
-def devices(config: pytest.Config) -> list[str]:
-    """Those asked for, or cpu and the accelerator torch reports; without those that are not there."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return config.getoption("--device") or ["cpu", *([accelerator.type] if accelerator else [])]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    torch.set_num_threads(1)  # the cases are small, and pytest-xdist takes the other cores
-    config.stash[JUDGE] = Judge(torch.__version__)
-    config.stash[TABLES] = []
-
 
 JUDGE, TABLES = pytest.StashKey[Judge](), pytest.StashKey[list[Any]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("losses")
+    group.addoption(
+        "--device", action="append", help="cpu, cuda, mps ...; repeatable (default: cpu and the accelerator torch reports)"
+    )
+    group.addoption("--dtype", action="append", choices=list(FORMATS), help="repeatable (default: all four)")
+    group.addoption(
+        "--subject",
+        default="torch.nn.functional",
+        help="a module with torch.nn.functional's names, to be held to the specification in torch's place",
+    )
+    group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
+    group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
+
+
+def devices(config: pytest.Config) -> tuple[list[str], list[str]]:
+    """The devices to run on, and those asked for that are not there."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    there = ["cpu", *([accelerator.type] if accelerator else [])]
+    asked = config.getoption("--device") or there
+    return [d for d in asked if d.partition(":")[0] in there], [d for d in asked if d.partition(":")[0] not in there]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)  # the cases are small, and pytest-xdist has the other cores
+    config.stash[JUDGE] = Judge(torch.__version__)
+    config.stash[TABLES] = []
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return [f"torch {torch.__version__}, devices: {', '.join(devices(config))}, subject: {config.getoption('--subject')}, seed {config.getoption('--seed')}"]
+    found, missing = devices(config)
+    lines = [f"torch {torch.__version__} on {', '.join(found) or 'nothing'}; seed {config.getoption('--seed')}"]
+    if missing:
+        lines.append(f"not there, and not tested: {', '.join(missing)}")
+    without = [row.name for row in offers.absent(_subject(config))]
+    return [*lines, f"not offered by {config.getoption('--subject')}: {', '.join(without) or 'nothing'}"]
+
+
+def _subject(config: pytest.Config) -> Any:
+    name = config.getoption("--subject")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise pytest.UsageError(f"--subject {name} cannot be imported: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         config = metafunc.config
-        cases = list(matrix(config.getoption("--dtype") or list(FORMATS), devices(config), config.getoption("--seed")))
+        absent = list(offers.absent(_subject(config)))
+
+        def missing(row: Any, dtype: str, device: str) -> bool:
+            return row in absent or offers.is_missing(row, dtype, device, torch.__version__)
+
+        dtypes, seed = config.getoption("--dtype") or list(FORMATS), config.getoption("--seed")
+        cases = list(matrix(dtypes, devices(config)[0], seed, missing=missing))
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
 @pytest.fixture(scope="session")
 def subject(request: pytest.FixtureRequest) -> Any:
     """The namespace that is held to the specification."""
-    return importlib.import_module(request.config.getoption("--subject"))
+    return _subject(request.config)
 
 
 @pytest.fixture(scope="session")
 def judge(request: pytest.FixtureRequest) -> Judge:
     """Compares, and remembers the worst."""
     return request.config.stash[JUDGE]
+
+
+# -- the accuracy table, from one process or from pytest-xdist's workers ----------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[TABLES].extend(getattr(node, "workeroutput", {}).get("accuracy", []))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    worst = session.config.stash[JUDGE].worst
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["accuracy"] = [[list(key), row] for key, row in worst.items()]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    others = [{tuple(key): row} for key, row in config.stash[TABLES]]
+    found = table.merge([config.stash[JUDGE].worst, *others])
+    if not found:
+        return
+    terminalreporter.section("accuracy: the worst error, in units of the budget and in ulps")
+    for line in table.terminal(found):
+        terminalreporter.write_line(line)
+    if config.getoption("--accuracy"):
+        about = f"torch {torch.__version__}, {platform.machine()}, seed {config.getoption('--seed')}"
+        pathlib.Path(config.getoption("--accuracy")).write_text(table.markdown(found, about), encoding="utf-8")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import kinks
+from . import kinks, structured
 from .loss import REDUCTIONS
 
 Shape = tuple[int, ...]
@@ -89,8 +89,11 @@ class Row:
     elementwise: one element of the result depends on one element of each argument
     intermediates: it adds and multiplies larger numbers than its value
     kinks:      puts drawn inputs on the loss's kinks and ties, exactly
+    finish:     draws what depends on several arguments at once, in place
+    module_only: options of the module that only shape its parameters
+    namespace:  where torch has the function, if not in torch.nn.functional
+    also:       regimes besides those that its domains bring
     valid:      which combinations are calls at all
-    regimes:    which regimes apply besides those that its domains bring
     since:      the torch release that has it
     """
 
@@ -105,6 +108,10 @@ class Row:
     elementwise: bool = False
     intermediates: bool = False
     kinks: Callable[..., None] | None = None
+    finish: Callable[..., None] | None = None
+    module_only: tuple[str, ...] = ()
+    namespace: str = ""
+    also: tuple[str, ...] = ()
     valid: Callable[[Mapping[str, Choice], Mapping[str, Any], Form], bool] = lambda choices, options, form: True
     many: Form | None = None
     wide: tuple[Form, ...] = ()
@@ -195,6 +202,10 @@ def _regression(name: str, function: str, **more: Any) -> Row:
 
 def _class_target(choices: Mapping[str, Choice], options: Mapping[str, Any], form: Form) -> bool:
     return choices["target"] is not PROBABILITIES or options["ignore_index"] in (-100, None)
+
+
+def _aligned(choices: Mapping[str, Choice], options: Mapping[str, Any], form: Form) -> bool:
+    return choices["targets"].label != "concatenated" or "N" in form.axes
 
 
 CATALOG: tuple[Row, ...] = (
@@ -311,7 +322,7 @@ CATALOG: tuple[Row, ...] = (
         "LinearCrossEntropyLoss",
         "linear_cross_entropy",
         (
-            argument("input", "real", "*-C-d1"),
+            argument("input", "features", "*-C-d1"),
             argument("linear_weight", "layer", "*-N", place="parameter"),
             Argument("target", (Choice("", "index", "*-C-F"), Choice("ignored", "ignored", "*-C-F"), Choice("probabilities", "distribution", "*-F"))),
             optional("linear_bias", "layer", "*-N-F", place="parameter"),
@@ -395,6 +406,49 @@ CATALOG: tuple[Row, ...] = (
         options={"margin": (1.0, 0.25), "swap": (False, True)},
         many=Form("many", {"N": 2, "D": 65_537}),
         intermediates=True,
+    ),
+    Row(
+        "CTCLoss",
+        "ctc_loss",
+        (
+            argument("log_probs", "log_probability_last"),
+            Argument("targets", (Choice("", "alignment", "*-T-C 4"), Choice("concatenated", "alignment", "*-T-C 4"))),
+            argument("input_lengths", "alignment", "*-T-C"),
+            argument("target_lengths", "alignment", "*-T-C"),
+        ),
+        (Form("batch", {"T": 11, "N": 4, "C": 5}), Form("unbatched", {"T": 10, "C": 5})),
+        options={"blank": (0, 2, 4), "zero_infinity": (False, True)},
+        valid=_aligned,
+        finish=structured.alignment,
+        also=("short", "repeats", "empty_targets", "no_frames"),
+        many=Form("many", {"T": 150, "N": 2, "C": 40}),
+    ),
+    Row(
+        "AdaptiveLogSoftmaxWithLoss",
+        "adaptive_log_softmax_with_loss",
+        (
+            argument("input", "features", "*-C"),
+            argument("target", "index", "*-F-C"),
+            argument("head_weight", "built", "1", place="parameter"),
+            argument("tail_weights", "built", "1", place="parameter"),
+            optional("head_bias", "built", "1", place="parameter"),
+        ),
+        (Form("batch", {"N": 12, "F": 16, "C": 12}), Form("unbatched", {"F": 16, "C": 12})),
+        options={"cutoffs": ((3, 7), (5,)), "div_value": (4.0, 2.0)},
+        module_only=("div_value",),
+        reductions=("none", "mean"),
+        finish=structured.adaptive_layers,
+        intermediates=True,
+    ),
+    Row(
+        "sigmoid_focal_loss",
+        "sigmoid_focal_loss",
+        (argument("inputs", "logits"), argument("targets", "probability")),
+        ELEMENTS,
+        options={"alpha": (0.25, 0.75, -1.0), "gamma": (2.0, 0.0, 1.0)},
+        default_reduction="none",
+        namespace="torchvision.ops",
+        elementwise=True,
     ),
 )
 

@@ -47,17 +47,22 @@ def ctc_loss(
     ends = np.arange(states.shape[1]) - 2 * spelled[:, None]
     before, after, log_likelihood = _forward_backward(emit, _skips(states, blank), (ends == 0) | (ends == 1), lengths)
 
-    posterior = exp(before + after - log_likelihood[:, None])  # (T, N, states)
+    possible = log_likelihood[:, None] != -np.inf
+    log_posterior = np.where(possible, _times(before, after), before + after) - log_likelihood[:, None]
+    posterior = exp(log_posterior)  # (T, N, states)
     occupancy = np.swapaxes(posterior, 0, 1) @ one_hot(states, classes, lp)  # (N, T, C)
-    occupancy = np.where((np.arange(frames) < lengths[:, None])[..., None], occupancy, number(0, lp))
+    inside = (np.arange(frames) < lengths[:, None])[..., None]
+    occupancy = np.where(inside, occupancy, number(0, lp))
     value, partial = -log_likelihood, -np.swapaxes(occupancy, 1, 2)
+    scores = np.where(posterior == 0, number(0, lp), abs(before) + abs(after) + abs(log_likelihood)[:, None] + 1)
+    size = np.swapaxes(np.swapaxes(posterior * scores, 0, 1) @ one_hot(states, classes, lp), 1, 2)
     if zero_infinity:
         value = np.where(value == np.inf, number(0, lp), value)
         partial = np.where((log_likelihood == -np.inf)[:, None, None], number(0, lp), partial)
     scale = 1 / number(np.maximum(spelled, 1), lp)
     if log_probs.ndim == 2:
-        value, partial, scale = value.reshape(()), partial[0], scale.reshape(())
-    return Loss(value, {"log_probs": partial}, {"log_probs": 0}, scale=scale)
+        value, partial, scale, size = value.reshape(()), partial[0], scale.reshape(()), size[0]
+    return Loss(value, {"log_probs": partial}, {"log_probs": 0}, scale=scale, sizes={"log_probs": size})
 
 
 def _states(labels: IndexArray, blank: int) -> IndexArray:
@@ -92,15 +97,21 @@ def _forward_backward(
     state = np.where(np.arange(emit.shape[2]) == 0, certain, np.broadcast_to(never, emit.shape[1:]))
     for t in range(emit.shape[0]):
         arrive = log_add(log_add(state, _moved(state, 1)), np.where(skips, _moved(state, 2), never))
-        state = before[t] = np.where(inside[t], arrive + emit[t], state)
+        state = before[t] = np.where(inside[t], _times(arrive, emit[t]), state)
 
     state = np.where(accept, certain, never)
     for t in reversed(range(emit.shape[0])):
         after[t] = state
-        leave = state + emit[t]
+        leave = _times(state, emit[t])
         onward = log_add(log_add(leave, _moved(leave, -1)), _moved(np.where(skips, leave, never), -2))
         state = np.where(inside[t], onward, state)
     return before, after, state[:, 0]
+
+
+def _times(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Of log-probabilities: impossible times anything is impossible, a NaN that no path meets included."""
+    never = number(-np.inf, a)
+    return np.where((a == -np.inf) | (b == -np.inf), never, a + b)
 
 
 def _moved(states: FloatArray, by: int) -> FloatArray:

@@ -135,10 +135,18 @@ LOG_PROBABILITY: dict[str, Draw] = {
     "trained": _log_distribution(8.0),
     "large": _log_distribution(300.0),
 }
+
+
+def _last(draw: Draw) -> Draw:
+    """The same, with the distributions along the last axis."""
+    return lambda rng, shape, format: draw(rng, (int(np.prod(shape[:-1])), shape[-1]), format).reshape(shape)
+
+
 DOMAINS: dict[str, dict[str, Draw]] = {
     "absent": {},
     "real": REAL,
     "logits": LOGITS,
+    "features": {r: d for r, d in REAL.items() if r != "huge"},  # the input of a layer
     "layer": {r: REAL[r] for r in ("typical", "tiny", "zero")},  # the weights of a layer
     "log_rate": {"typical": _normal(1.5), "tiny": REAL["tiny"], "zero": REAL["zero"], "tails": _points(lambda f: [x for x in _tails(f) if x < np.log(f.max)])},
     "positive": {"typical": _uniform(0.05, 4.0), "tiny": _log_uniform(0.0, 1e-3, signed=False), "large": _log_uniform(1.0, 1e4, signed=False)},
@@ -147,6 +155,9 @@ DOMAINS: dict[str, dict[str, Draw]] = {
     "probability": PROBABILITY,
     "distribution": DISTRIBUTION,
     "log_probability": LOG_PROBABILITY,
+    "log_probability_last": {r: _last(d) for r, d in LOG_PROBABILITY.items()},
+    "alignment": {},
+    "built": {},
     "sign": {"typical": _sign},
     "weight": {"typical": _uniform(0.2, 2.0), "zero": _points(lambda f: [0.0, 0.5, 1.5]), "large": _log_uniform(1.0, 1e3, signed=False)},
 }
@@ -166,6 +177,7 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
     domains = {a.name: variant.choices[a.name].domain for a in row.arguments}
     says = dict.fromkeys(r for d in domains.values() for r in DOMAINS.get(d, {}))
     yield from says
+    yield from row.also
     if row.kinks is not None:
         yield "kinks"
     if {"input", "target"} <= set(domains) and domains["input"] == domains["target"] == "real":
@@ -178,18 +190,19 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
         yield "zero_weight"
     if domains.get("target") == "ignored":
         yield "all_ignored"
-    if "N" in variant.form.axes:
+    if "N" in variant.form.axes and row.finish is None:
         yield "empty"
-    yield "single"
-    if "C" in variant.form.axes and any(a.name == "target" and variant.choices["target"].domain in INDEX_DOMAINS for a in row.arguments):
+    if row.finish is None:
+        yield "single"
+    if "C" in variant.form.axes and row.finish is None and any(a.name == "target" and variant.choices["target"].domain in INDEX_DOMAINS for a in row.arguments):
         yield "one_class"
     for name, domain in domains.items():
         for regime, value in SPECIAL.items():
-            if domain in ("real", "logits", "log_rate", "layer") or (
-                domain in ("weight", "probability", "count", "distribution", "log_probability")
+            if domain in ("real", "logits", "log_rate", "layer", "features") or (
+                domain in ("weight", "probability", "count", "distribution", "log_probability", "log_probability_last")
                 and regime == "nan"
                 and not (row.function == "binary_cross_entropy" and name != "weight")
-            ) or (domain in ("weight", "log_probability") and value == (np.inf if domain == "weight" else -np.inf)):
+            ) or (domain in ("weight", "log_probability", "log_probability_last") and value == (np.inf if domain == "weight" else -np.inf)):
                 yield f"{regime}_{name}"
 
 
@@ -221,8 +234,10 @@ def draw(row: Row, variant: Variant, regime: str, format: Format, seed: int = 0)
         choice = variant.choices[a.name]
         if choice.domain != "absent":
             arguments[a.name] = _one(rng, row, a, choice.domain, form.shape(choice.shape), form.axes, variant, regime, format)
+    if row.finish is not None:
+        row.finish(rng, arguments, variant.options, format, variant.choices, regime)
     _join(rng, row, variant, regime, format, arguments)
-    return Drawn(arguments, dict(variant.options))
+    return Drawn(arguments, {n: v for n, v in variant.options.items() if n not in row.module_only})
 
 
 def _one(rng: Rng, row: Row, a: Argument, domain: str, shape: Shape, axes: Any, variant: Variant, regime: str, format: Format) -> Any:
@@ -239,6 +254,8 @@ def _one(rng: Rng, row: Row, a: Argument, domain: str, shape: Shape, axes: Any, 
         index = np.argsort(rng.random(shape), axis=-1)  # every class once, so none twice
         stop = rng.integers(0, shape[-1] + 1, shape[:-1]) if shape[-1] else np.zeros(shape[:-1], int)
         return np.where(np.arange(shape[-1]) == stop[..., None], -1, index)
+    if domain in ("alignment", "built"):  # drawn by the row's `finish`
+        return np.zeros(shape, dtype=np.int64)
     draws = DOMAINS[domain]
     return format.round(np.asarray(draws.get(regime, draws["typical"])(rng, shape, format), dtype=np.float64))
 
@@ -250,7 +267,7 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
     elif regime == "near":
         steps = rng.integers(-2, 3, arguments["target"].shape)
         arguments["input"] = format.round(arguments["target"] + steps * format.ulp(arguments["target"]))
-    elif regime == "trained":
+    elif regime == "trained" and _domain(variant, "input") == "logits":
         arguments["input"] = format.round(_confident(rng, arguments["input"], arguments["target"]))
     elif regime == "masked":
         _mask(rng, arguments["input"], arguments["target"])
@@ -262,6 +279,10 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
         kind, _, name = regime.partition("_")
         array = arguments[name]
         array.flat[:: max(2, array.size // 3)] = SPECIAL[kind]
+
+
+def _domain(variant: Variant, name: str) -> str:
+    return variant.choices[name].domain if name in variant.choices else ""
 
 
 def _confident(rng: Rng, logits: FloatArray, target: Any) -> FloatArray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -73,12 +74,19 @@ def _calls(row: str, half: bool) -> tuple[tuple[Variant, str], ...]:
     return tuple(calls)
 
 
-def matrix(dtypes: Iterable[str], devices: Iterable[str], seed: int, rows: Iterable[Row] = CATALOG) -> Iterator[Case]:
-    """Every case of the matrix."""
+def matrix(
+    dtypes: Iterable[str],
+    devices: Iterable[str],
+    seed: int,
+    rows: Iterable[Row] = CATALOG,
+    missing: Callable[[Row, str, str], bool] = lambda row, dtype, device: False,
+) -> Iterator[Case]:
+    """Every case of the matrix, but of what is `missing`."""
     for row in rows:
-        for device in devices:
-            for dtype in dtypes:
-                format = FORMATS[dtype]
-                for variant, regime in _calls(row.name, half=format.digits < 24):
-                    for reduction in row.reductions:
-                        yield Case(row, variant, reduction, format, device, regime, seed)
+        for device, dtype in itertools.product(devices, dtypes):
+            format = FORMATS[dtype]
+            if missing(row, dtype, device):
+                continue
+            for variant, regime in _calls(row.name, half=format.digits < 24):
+                for reduction in row.reductions:
+                    yield Case(row, variant, reduction, format, device, regime, seed)

@@ -164,6 +164,29 @@ def cosine_with_eps(at_tie: float) -> Departure:
     return departure
 
 
+# -- CTC --------------------------------------------------------------------------------------------------------
+
+
+def ctc_through_softmax(truth: Truth, log_probs: FloatArray, *rest: Any, **options: Any) -> Loss:
+    """exp(log_probs) - posterior for -posterior: the derivative as it would be before a log_softmax."""
+    loss = truth.definition(log_probs, *rest, **options)
+    partial = loss.partials["log_probs"]
+    batched = log_probs if log_probs.ndim == 3 else log_probs[:, None]
+    lengths = np.reshape(options["input_lengths"], (-1, 1, 1))
+    frames = np.moveaxis(batched, 0, -1)  # (N, C, T), as the partial
+    taken = np.arange(frames.shape[-1]) < lengths
+    lost = np.reshape((loss.value == 0) & bool(options.get("zero_infinity")), (-1, 1, 1)) & (_infinite(truth, log_probs, rest, options))
+    shifted = np.where(taken & ~lost, exp(frames) + partial.reshape(frames.shape), partial.reshape(frames.shape))
+    shifted = np.where(taken & ~lost & np.isneginf(frames), np.nan, shifted)  # exp(lp) - exp(g - lp) with lp = -inf
+    size = {"log_probs": loss.sizes["log_probs"] + np.where(taken, exp(frames), 0).reshape(partial.shape)}
+    return replace(loss, partials={"log_probs": shifted.reshape(partial.shape)}, sizes=size)
+
+
+def _infinite(truth: Truth, log_probs: FloatArray, rest: tuple[Any, ...], options: dict[str, Any]) -> FloatArray:
+    plain = truth.definition(log_probs, *rest, **{**options, "zero_infinity": False})
+    return np.isinf(plain.value).reshape(-1, 1, 1)
+
+
 # -- products with an infinite logarithm ------------------------------------------------------------------------
 
 

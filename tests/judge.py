@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from reference.loss import flatten
 
 from .cases import Case
 from .divergences import Divergence, applicable, widen
+from .subject import ADAPTERS
 
 
 @dataclass
@@ -46,7 +46,14 @@ class Judge:
         key = (case.row.name, case.format.name, case.device)
         row = self.worst.setdefault(key, {"ratio": -1.0})
         if verdict.ratio > row["ratio"]:
-            self.worst[key] = {"ratio": verdict.ratio, "ulps": verdict.ulps, "case": case.id, "of": quantity, "got": verdict.got, "want": verdict.want}
+            self.worst[key] = {
+                "ratio": verdict.ratio,
+                "ulps": verdict.ulps,
+                "case": case.id,
+                "of": quantity,
+                "got": verdict.got,
+                "want": verdict.want,
+            }
 
 
 def explain(case: Case, quantity: str, verdict: Verdict, entries: list[Divergence]) -> str:
@@ -72,12 +79,13 @@ def snippet(case: Case, quantity: str) -> str:
     """A few lines of torch that repeat the call, with literal values."""
     drawn = case.truth.drawn
     size = sum(np.size(a) for a in flatten(drawn.arguments).values())
-    if size > 2000:
-        return f"  ({size} numbers: too many to print; repeat it with the command above)"
+    if size > 2000 or case.row.function in ADAPTERS:
+        return f"  ({size} numbers{'' if size > 2000 else ', most of them in layers'}: repeat it with the command above)"
+    where = case.row.namespace or "torch.nn.functional"
     parts = [f"{name}={_literal(value, case)}" for name, value in drawn.arguments.items()]
     options = [f"{name}={value!r}" for name, value in drawn.options.items()]
-    call = f"torch.nn.functional.{case.row.function}(**arguments, {', '.join([*options, f'reduction={case.reduction!r}'])})"
-    lines = ["import torch", f"arguments = dict({', '.join(parts)})"]
+    call = f"{where}.{case.row.function}(**arguments, {', '.join([*options, f'reduction={case.reduction!r}'])})"
+    lines = [f"import torch{', torchvision' if case.row.namespace else ''}", f"arguments = dict({', '.join(parts)})"]
     if quantity != "value":
         lines += [f"arguments[{quantity!r}].requires_grad_()"]
     lines += [f"loss = {call}"]
@@ -95,12 +103,3 @@ def _literal(value: Any, case: Case) -> str:
     text = text.replace("inf", "float('inf')").replace("float('-float('inf')')", "float('-inf')")
     return f"torch.tensor({text}, dtype={dtype}, device={case.device!r})"
 
-
-def merge(tables: list[Mapping[tuple[str, str, str], dict[str, Any]]]) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """The worst of several tables (one per process)."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for table in tables:
-        for key, row in table.items():
-            if key not in found or row["ratio"] > found[key]["ratio"]:
-                found[key] = row
-    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from reference.arithmetic import FloatArray
 from reference.catalog import Row, Variant
 from reference.formats import Format
 from reference.inputs import Drawn
+from reference.loss import flatten
 
 Tensors = dict[str, Any]
 
@@ -23,8 +25,8 @@ def tensor(array: Any, format: Format, device: str) -> torch.Tensor:
 
 
 def tensors(drawn: Drawn, format: Format, device: str, *, differentiable: tuple[str, ...] = ()) -> Tensors:
-    """Every argument as a tensor; those in `differentiable` as leaves that require grad."""
-    found = {name: tensor(array, format, device) for name, array in drawn.arguments.items()}
+    """Every argument as a tensor, nested ones as name.0, name.1; those in `differentiable` as leaves that require grad."""
+    found = {name: tensor(array, format, device) for name, array in flatten(drawn.arguments).items()}
     for name in differentiable:
         found[name].requires_grad_()
     return found
@@ -35,9 +37,60 @@ def array(tensor: torch.Tensor) -> FloatArray:
     return tensor.detach().to("cpu", torch.float64).numpy()
 
 
+def differentiable(row: Row, drawn: Drawn) -> tuple[str, ...]:
+    """The arguments of this call that torch differentiates in."""
+    wanted = {a.name for a in row.arguments if a.gradient}
+    arrays = flatten(drawn.arguments).items()
+    return tuple(name for name, a in arrays if name.partition(".")[0] in wanted and a.dtype.kind == "f")
+
+
+# -- the function -----------------------------------------------------------------------------------------------
+
+
+def function(subject: Any, row: Row) -> Callable[..., torch.Tensor] | None:
+    """The loss in the subject's namespace, or where else torch has it; None if it is not offered."""
+    found = getattr(subject, row.function, None)
+    if found is None and subject is torch.nn.functional:
+        if row.namespace:
+            try:
+                return getattr(importlib.import_module(row.namespace), row.function, None)
+            except ImportError:
+                return None
+        return ADAPTERS.get(row.function)
+    return found
+
+
 def call_function(subject: Any, row: Row, variant: Variant, tensors: Tensors, reduction: str) -> torch.Tensor:
     """The function of torch.nn.functional, or whatever has its names."""
-    return getattr(subject, row.function)(**tensors, **variant.options, reduction=reduction)
+    called = function(subject, row)
+    if called is None:
+        raise LookupError(f"{row.function} is not offered by {subject.__name__}")
+    return called(**tensors, **variant.options, reduction=reduction)
+
+
+def _adaptive(input: torch.Tensor, target: torch.Tensor, *, reduction: str, **rest: Any) -> torch.Tensor:
+    """AdaptiveLogSoftmaxWithLoss as a function: torch has only the module, whose output is minus the loss."""
+    tails = sorted(name for name in rest if name.startswith("tail_weights."))
+    classes = rest["cutoffs"][-1] + rest[tails[-1]].shape[0]
+    module = torch.nn.AdaptiveLogSoftmaxWithLoss(
+        input.shape[-1],
+        classes,
+        rest["cutoffs"],
+        div_value=rest["div_value"],
+        head_bias="head_bias" in rest,
+        device=input.device,
+        dtype=input.dtype,
+    )
+    parameters = {name.replace("tail_weights", "tail") + ".weight": rest[name] for name in tails}
+    parameters |= {f"head.{n}": rest[f"head_{n}"] for n in ("weight", "bias") if f"head_{n}" in rest}
+    found = torch.func.functional_call(module, parameters, (input, target))
+    return -found.output if reduction == "none" else found.loss
+
+
+ADAPTERS: Mapping[str, Callable[..., torch.Tensor]] = {"adaptive_log_softmax_with_loss": _adaptive}
+
+
+# -- the module -------------------------------------------------------------------------------------------------
 
 
 def module(row: Row, variant: Variant, tensors: Tensors, reduction: str) -> torch.nn.Module:
@@ -46,12 +99,11 @@ def module(row: Row, variant: Variant, tensors: Tensors, reduction: str) -> torc
     given |= {a.name: tensors[a.name] for a in row.arguments if a.place == "constructor" and a.name in tensors}
     if row.name == "LinearCrossEntropyLoss":
         weight, bias = tensors["linear_weight"], tensors.get("linear_bias")
-        made = torch.nn.LinearCrossEntropyLoss(
-            weight.shape[-1], weight.shape[0], out_features=tuple(weight.shape[1:-1]), bias=bias is not None, reduction=reduction, **given
-        )
-        made.linear.weight = torch.nn.Parameter(weight.reshape(-1, weight.shape[-1]))
+        shape = {"in_features": weight.shape[-1], "num_classes": weight.shape[0], "out_features": tuple(weight.shape[1:-1])}
+        made = torch.nn.LinearCrossEntropyLoss(**shape, bias=bias is not None, reduction=reduction, **given)
+        made.linear.weight = torch.nn.Parameter(weight.detach().reshape(-1, weight.shape[-1]))
         if bias is not None:
-            made.linear.bias = torch.nn.Parameter(bias.reshape(-1))
+            made.linear.bias = torch.nn.Parameter(bias.detach().reshape(-1))
         return made
     return getattr(torch.nn, row.name)(**given, reduction=reduction)
 
@@ -63,12 +115,7 @@ def call_module(row: Row, variant: Variant, tensors: Tensors, reduction: str) ->
 
 
 def has_module(row: Row, tensors: Mapping[str, Any]) -> bool:
-    """Whether the module can be given these arguments: some only the function takes."""
+    """Whether there is a module besides the function, and it can be given these arguments: some only the function takes."""
+    if row.function in ADAPTERS or not hasattr(torch.nn, row.name):
+        return False
     return not any(name in tensors for name in row.function_only)
-
-
-def differentiable(row: Row, drawn: Drawn) -> tuple[str, ...]:
-    """The arguments of this call that torch differentiates in."""
-    return tuple(
-        a.name for a in row.arguments if a.gradient and a.name in drawn.arguments and drawn.arguments[a.name].dtype.kind == "f"
-    )

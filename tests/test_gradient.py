@@ -2,7 +2,7 @@
 
 
 from .judge import Judge
-from .subject import array, call_function, differentiable, tensor, tensors
+from .subject import ADAPTERS, array, call_function, differentiable, tensor, tensors
 
 
 def test_gradient(case, subject, judge: Judge) -> None:
@@ -17,6 +17,8 @@ def test_gradient(case, subject, judge: Judge) -> None:
     judge(case, "value", array(value), case.truth.value(case.reduction))  # the path that records a graph
     for name in names:
         got = given[name].grad
+        if got is None and case.row.function in ADAPTERS and not budgets[name].want.any():
+            continue  # a tail that no row of the batch uses takes no part in the graph
         assert got is not None, f"{case.id}: no gradient reached {name}"
         assert got.dtype == given[name].dtype, f"{case.id}: the gradient of {name} has dtype {got.dtype}"
         judge(case, name, array(got), budgets[name], wide)

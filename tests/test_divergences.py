@@ -1,0 +1,62 @@
+"""Are the known divergences still what they are said to be? And does each excuse something?"""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reference.formats import FORMATS
+
+from .cases import matrix
+from .divergences import DIVERGENCES, in_release
+from .offers import MISSING, absent, is_missing
+from .subject import call_function, tensors
+
+HERE = [entry for entry in DIVERGENCES if in_release(entry.torch, torch.__version__)]
+
+
+@pytest.mark.parametrize("entry", HERE, ids=lambda entry: entry.name)
+def test_it_is_still_there(entry) -> None:
+    """The reproducer still gives what torch is said to give, which is not the truth."""
+    scope = {"torch": torch, "F": F}
+    exec(entry.reproducer, scope)
+    got = float(scope["got"])
+    assert not _same(got, entry.true), f"{entry.name} is mended in torch {torch.__version__}: end its releases there"
+    if entry.noise is None:
+        assert _same(got, entry.gives), f"{entry.name} has changed: torch gave {entry.gives!r}, and now {got!r}"
+
+
+def _same(a: float, b: float) -> bool:
+    return (math.isnan(a) and math.isnan(b)) or a == b or math.isclose(a, b, rel_tol=1e-3)
+
+
+@pytest.mark.parametrize("entry", DIVERGENCES, ids=lambda entry: entry.name)
+def test_it_matches_a_case(entry) -> None:
+    """Every pattern matches some case of the matrix, or of the half-precision sweep."""
+    every = [case.id for case in matrix(FORMATS, ["cpu"], 0)]
+    from fnmatch import fnmatchcase
+
+    unmatched = [p for p in entry.cases if "sweep" not in p and not any(fnmatchcase(case, p) for case in every)]
+    assert not unmatched, f"{entry.name}: no case matches {unmatched}"
+
+
+def test_names_are_unique() -> None:
+    """An entry is found by its name."""
+    assert len({entry.name for entry in DIVERGENCES}) == len(DIVERGENCES)
+
+
+@pytest.mark.parametrize("entry", [m for m in MISSING if in_release(m.torch, torch.__version__)], ids=lambda m: m.row)
+def test_what_is_missing_is_still_missing(entry) -> None:
+    """A dtype that a kernel is not written for is refused, and not computed wrongly."""
+    for dtype in entry.dtypes:
+        case = next(c for c in matrix([dtype], [entry.device], 0) if c.row.name == entry.row)
+        assert is_missing(case.row, dtype, entry.device, torch.__version__)
+        given = tensors(case.truth.drawn, case.format, entry.device)
+        with pytest.raises(RuntimeError, match=entry.says):
+            call_function(F, case.row, case.variant, given, case.reduction)
+
+
+def test_what_is_absent_is_known() -> None:
+    """This torch lacks no loss but those that came later, and torchvision's where that is not installed."""
+    assert {row.name for row in absent(F)} <= {"LinearCrossEntropyLoss", "sigmoid_focal_loss"}
