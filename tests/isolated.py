@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 Job = TypeVar("Job")
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _NO_ACCESS = 0  # PROT_NONE, which Python's mmap does not name
 
 
@@ -29,9 +30,8 @@ def fenced(tensor: torch.Tensor, *, side: str = "end") -> torch.Tensor:
     inside = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(-1, inside + 2 * mmap.PAGESIZE)
     base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
     for page in (0, mmap.PAGESIZE + inside):
-        if libc.mprotect(ctypes.c_void_p(base + page), ctypes.c_size_t(mmap.PAGESIZE), _NO_ACCESS):
+        if _LIBC.mprotect(ctypes.c_void_p(base + page), ctypes.c_size_t(mmap.PAGESIZE), _NO_ACCESS):
             raise OSError(ctypes.get_errno(), "mprotect")
     offset = mmap.PAGESIZE + (inside - size if side == "end" else 0)
     flat = torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel(), offset=offset)

@@ -14,7 +14,7 @@ import pytest
 
 from .bad_calls import BadCall, bad_calls
 from .calls import devices
-from .errors import RULES, Rule, rule_for
+from .errors import RULES, rule_for
 from .isolated import isolated
 from .outcomes import Attempt, Outcome, attempts, observe
 from .rows_of_errors import ROWS, Row, run
@@ -23,12 +23,15 @@ Endings = Callable[[BadCall], list[tuple[Attempt, Outcome]]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The bad calls of the losses that the subject offers."""
+    """The bad calls of the losses that the subject offers, those that differ in form alone together."""
     here = "cpu" in devices(metafunc.config)
-    if "bad" in metafunc.fixturenames:
+    if "forms" in metafunc.fixturenames:
         subject = importlib.import_module(metafunc.config.getoption("--subject"))
-        calls = [bad for bad in bad_calls().values() if here and hasattr(subject, bad.good.function)]
-        metafunc.parametrize("bad", calls, ids=[bad.id for bad in calls])
+        groups: dict[str, list[BadCall]] = {}
+        for bad in bad_calls().values():
+            if here and hasattr(subject, bad.good.function):
+                groups.setdefault(f"{bad.good.loss}-{bad.argument}-{bad.fault}", []).append(bad)
+        metafunc.parametrize("forms", groups.values(), ids=groups)
     if "row" in metafunc.fixturenames:
         rows = [row for row in ROWS if here and row.applies()]
         metafunc.parametrize("row", rows, ids=[row.id for row in rows])
@@ -43,8 +46,7 @@ def endings(subject: object) -> Endings:
         tried = [a for bad in bad_calls().values() if bad.fatal and bad.good.loss == loss for a in attempts(bad)]
         found: dict[str, list[tuple[Attempt, Outcome]]] = {}
         for index, end in isolated(range(len(tried)), lambda i: observe(tried[i], subject, fence=True)):
-            outcome = end if isinstance(end, Outcome) else Outcome(end, "", "child")
-            found.setdefault(tried[index].bad.id, []).append((tried[index], outcome))
+            found.setdefault(tried[index].bad.id, []).append((tried[index], _outcome(end)))
         return found
 
     def of(bad: BadCall) -> list[tuple[Attempt, Outcome]]:
@@ -55,33 +57,38 @@ def endings(subject: object) -> Endings:
     return of
 
 
-@pytest.fixture(scope="module")
-def deciding(subject: object) -> set[Rule | None]:
-    """The rules that decide some call."""
-    calls = [bad for bad in bad_calls().values() if hasattr(subject, bad.good.function)]
-    return {rule_for(attempt) for bad in calls for attempt in attempts(bad)}
+def _outcome(end: Outcome | str) -> Outcome:
+    return end if isinstance(end, Outcome) else Outcome(end, "", "child")
 
 
-def test_bad_call_ends_as_its_rule_says(bad: BadCall, endings: Endings) -> None:
-    """Function and module, under every reduction, end a bad call as the first matching rule says."""
+def test_bad_call_ends_as_its_rule_says(forms: list[BadCall], endings: Endings) -> None:
+    """Function and module, in every form and under every reduction, end a bad call as the first matching rule says."""
     problems = []
-    for attempt, outcome in endings(bad):
-        rule = rule_for(attempt)
-        problem = f"has no rule in tests/errors.py, and ended in {outcome}" if rule is None else rule.problem(outcome)
-        if problem:
-            problems.append(f"{attempt}\n  {problem}{f'; rule: {rule}' if rule else ''}")
-    assert not problems, f"{bad.id}: {bad.refused}\n" + "\n".join(problems)
+    for bad in forms:
+        for attempt, outcome in endings(bad):
+            rule = rule_for(attempt)
+            problem = f"has no rule in tests/errors.py, and ended in {outcome}" if rule is None else rule.problem(outcome)
+            if problem:
+                problems.append(f"{bad.id} ({bad.refused}) {attempt}\n  {problem}{f'; rule: {rule}' if rule else ''}")
+    assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=[f"{i:03}-{rule.name}" for i, rule in enumerate(RULES)])
-def test_rule_is_needed(rule: Rule, deciding: set[Rule | None], subject: object) -> None:
+def test_every_rule_is_needed(subject: object) -> None:
     """Every rule for this release decides a call, of a loss that the subject has."""
-    losses = {bad.good.loss for bad in bad_calls().values() if hasattr(subject, bad.good.function)}
-    assert rule in deciding or not any(map(rule.about, losses)), f"no call is decided by it: {rule}"
+    calls = [bad for bad in bad_calls().values() if hasattr(subject, bad.good.function)]
+    deciding = {rule_for(attempt) for bad in calls for attempt in attempts(bad)}
+    losses = {bad.good.loss for bad in calls}
+    idle = [str(rule) for rule in RULES if rule not in deciding and any(map(rule.about, losses))]
+    assert not idle, "no call is decided by\n" + "\n".join(idle)
 
 
-def test_row_ends_as_it_says(row: Row) -> None:
+@pytest.fixture(scope="module")
+def row_endings() -> dict[str, Outcome]:
+    """How the rows end, one child process for as many as survive."""
+    return {row.id: _outcome(end) for row, end in isolated([row for row in ROWS if row.applies()], run)}
+
+
+def test_row_ends_as_it_says(row: Row, row_endings: dict[str, Outcome]) -> None:
     """A call that no table derives ends as its row says."""
-    ((_, end),) = isolated([row], run)
-    outcome = end if isinstance(end, Outcome) else Outcome(end, "", "child")
-    assert not row.problem(outcome), f"{row.code}\n  {row.problem(outcome)}"
+    problem = row.problem(row_endings[row.id])
+    assert not problem, f"{row.code}\n  {problem}"
