@@ -25,7 +25,9 @@ from reference.catalog import CATALOG, Form, Row, Variant
 from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, seed_of
 
-from .subject import Tensors, array, call_function, differentiable, tensor, tensors
+from .divergences import in_release
+from .offers import is_missing
+from .subject import Tensors, array, call_function, differentiable, function, tensor, tensors
 
 Budgets = dict[str, Budget]
 
@@ -41,6 +43,8 @@ def _moderate(x: FloatArray, format: Format) -> FloatArray:
 EASY: dict[str, Callable[[FloatArray, Format], FloatArray]] = {
     "logits": _moderate,
     "real": _moderate,
+    "layer": _moderate,
+    "built": lambda x, format: _moderate(x, format) / 8,  # matrices: what they add up must be moderate too
     "count": lambda x, format: x + 2,  # Stirling's term is noise to autograd where it is not used, at 1 and below
 }
 SCALES: dict[str, Callable[[Format], float]] = {
@@ -71,12 +75,16 @@ class Call:
     def drawn(self) -> Drawn:
         """The arguments as arrays."""
         drawn = draw(self.row, self.variant, "typical", self.format, self.seed)
-        return replace(drawn, arguments={name: self.change(self._easy(name, value)) for name, value in drawn.arguments.items()})
+        return replace(drawn, arguments={name: self._easy(name, value) for name, value in drawn.arguments.items()})
 
-    def _easy(self, name: str, value: Array) -> Array:
-        change = EASY.get(self.variant.choices[name].domain)
-        scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
-        return value if change is None else self.format.round(scale * change(value, self.format))
+    def _easy(self, name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._easy(name, v) for v in value]
+        domain = self.variant.choices[name].domain
+        if domain in EASY:
+            scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
+            value = self.format.round(scale * EASY[domain](value, self.format))
+        return value if domain == "alignment" else self.change(value)  # targets and their lengths belong together
 
     @cached_property
     def truth(self) -> Truth:
@@ -139,8 +147,13 @@ def run(
         given[name].requires_grad_()
     value = call_function(subject, call.row, call.variant, given, reduction)
     cotangent = call.vector(reduction).to(value.dtype) if cotangent is None else cotangent
-    found = torch.autograd.grad(value, [given[name] for name in names], cotangent) if names else ()
+    found = gradients(value, [given[name] for name in names], cotangent)
     return Outcome(value.detach(), dict(zip(names, found, strict=True)))
+
+
+def gradients(value: torch.Tensor, leaves: list[torch.Tensor], cotangent: torch.Tensor, *, retain: bool = False) -> list[torch.Tensor]:
+    """The gradients; zeros where a leaf has no part in the value, as a tail of adaptive softmax that no target is in."""
+    return list(torch.autograd.grad(value, leaves, cotangent, retain_graph=retain, materialize_grads=True)) if leaves else []
 
 
 def problems(outcome: Outcome, budgets: Budgets, format: Format, than: str = "") -> list[str]:
@@ -170,9 +183,10 @@ def same(a: Outcome, b: Outcome) -> bool:
 
 
 def devices(config: pytest.Config) -> list[str]:
-    """Those asked for, or cpu and the accelerator that torch reports."""
+    """Those asked for, or cpu and the accelerator that torch reports; without those that are not there."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return config.getoption("--device") or ["cpu", *([accelerator.type] if accelerator else [])]
+    there = ["cpu", *([accelerator.type] if accelerator else [])]
+    return [device for device in config.getoption("--device") or there if device.partition(":")[0] in there]
 
 
 def formats(config: pytest.Config, wanted: Iterable[str] = FORMATS) -> list[Format]:
@@ -184,13 +198,13 @@ def formats(config: pytest.Config, wanted: Iterable[str] = FORMATS) -> list[Form
 def offered(config: pytest.Config) -> list[Row]:
     """The rows whose function the subject has: an older torch lacks some."""
     subject = importlib.import_module(config.getoption("--subject"))
-    return [row for row in CATALOG if hasattr(subject, row.function)]
+    return [row for row in CATALOG if function(subject, row) is not None]
 
 
 def takes(config: pytest.Config, row: Row, variant: Variant) -> bool:
     """Whether the subject's function has the variant's arguments: an older torch lacks some."""
-    function = getattr(importlib.import_module(config.getoption("--subject")), row.function)
-    known = inspect.signature(function).parameters
+    called = function(importlib.import_module(config.getoption("--subject")), row)
+    known = inspect.signature(called).parameters if called is not None else {}
     given = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
     return all(name in known for name in given) or any(p.kind is p.VAR_KEYWORD for p in known.values())
 
@@ -210,9 +224,8 @@ def spread(row: Row, forms: Iterable[Form]) -> list[Variant]:
     return found
 
 
-NOT_IMPLEMENTED = {("cpu", name, dtype) for name in ("MultiMarginLoss", "MultiLabelMarginLoss") for dtype in ("float16", "bfloat16")}
-
-
 def implemented(row: Row, format: Format, device: str) -> bool:
-    """Whether torch has the loss for the dtype at all; `test_shapes` holds it to what is said here."""
-    return (device, row.name, format.name) not in NOT_IMPLEMENTED
+    """Whether torch has the loss for the dtype at all, backward included."""
+    if (row.name, format.name, device) == ("SmoothL1Loss", "float16", "cpu") and in_release("<2.10", torch.__version__):
+        return False  # it has the forward
+    return not is_missing(row, format.name, device, torch.__version__)

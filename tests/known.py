@@ -20,6 +20,7 @@ class Known:
     right: what it should be, and who says so
     why:   the line that does it
     torch: the releases that have it; link: the upstream issue
+    reproducer: a few lines of torch that leave `got`; today: what it is
     """
 
     name: str
@@ -29,6 +30,8 @@ class Known:
     why: str
     torch: str = ">=2.6"
     link: str = ""
+    reproducer: str = ""
+    today: object = None
 
     def here(self) -> bool:
         """Whether the torch that runs has it."""
@@ -37,6 +40,16 @@ class Known:
     def covers(self, asked: str) -> bool:
         """Whether it is about this, in the torch that runs."""
         return self.here() and any(fnmatchcase(asked, pattern) for pattern in self.cases)
+
+
+def changed(entry: Known) -> str:
+    """What the reproducer gives other than it did, if anything."""
+    scope: dict[str, object] = {"torch": torch, "F": torch.nn.functional}
+    try:
+        exec(entry.reproducer, scope)  # noqa: S102 - the entry's own lines
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        scope["got"] = f"{type(error).__name__}: {error}"
+    return "" if scope["got"] == entry.today else f"{entry.name}: was {entry.today!r}, is {scope['got']!r}; {entry.right}"
 
 
 def unexpected(asked: str, problem: str, known: Iterable[Known]) -> str:

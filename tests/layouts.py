@@ -36,8 +36,9 @@ class Layout:
     def fits(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor can be laid out so, and would then differ."""
         low, high = self.axes
-        enough = low <= tensor.ndim <= high and (self.repeats is None or tensor.shape[self.repeats] > 1)
-        return enough and tensor.numel() > 0 and (not self.real or tensor.dtype in self.real)
+        if not low <= tensor.ndim <= high or not tensor.numel() or (self.real and tensor.dtype not in self.real):
+            return False
+        return self.repeats is None or (tensor.shape[self.repeats] > 1 and bool((tensor == tensor.narrow(self.repeats, 0, 1)).all()))
 
     def suits(self, ranks: Iterable[int], format: Format) -> bool:
         """Whether a call can have an argument that it fits."""
