@@ -58,7 +58,7 @@ def ctc_loss(
     size = np.swapaxes(np.swapaxes(posterior * scores, 0, 1) @ one_hot(states, classes, lp), 1, 2)
     if zero_infinity:
         value = np.where(value == np.inf, number(0, lp), value)
-        partial = np.where((log_likelihood == -np.inf)[:, None, None], number(0, lp), partial)
+        partial, size = (np.where(possible[..., None], a, number(0, lp)) for a in (partial, size))
     scale = 1 / number(np.maximum(spelled, 1), lp)
     if log_probs.ndim == 2:
         value, partial, scale, size = value.reshape(()), partial[0], scale.reshape(()), size[0]
