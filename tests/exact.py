@@ -35,14 +35,6 @@ STEP = 60  # digits: a step of 10**-STEP, which is below all that a loss clamps 
 _PROBABILITY, _DISTRIBUTION = Choice("", "probability"), Choice("", "distribution")
 _ROWS, _BASE = (Form("batch", {"N": 4, "C": 4}),), {"base": (None, 2.0)}
 BESIDES = (
-    Row(
-        "SigmoidFocalLoss",
-        "sigmoid_focal_loss",
-        (Argument("inputs", (Choice("", "logits"),)), Argument("targets", (_PROBABILITY,))),
-        (Form("matrix", {"N": 2, "C": 14}),),
-        {"alpha": (0.25, 0.75, -1.0), "gamma": (2.0, 0.0, 1.0, 0.5)},
-        elementwise=True,
-    ),
     Row("Information", "information", (Argument("p", (_PROBABILITY,)),), _ROWS, _BASE, elementwise=True),
     Row("Entropy", "entropy", (Argument("p", (_DISTRIBUTION,)),), _ROWS, _BASE),
     Row("KLDivergence", "kl_divergence", tuple(Argument(n, (_DISTRIBUTION,)) for n in "pq"), _ROWS, _BASE),
@@ -58,7 +50,7 @@ TIES = ("tiny",)
 `swap`, is beyond 50 digits, too."""
 
 VALUE = {
-    "adaptive_log_softmax_with_loss": "*-F",
+    "adaptive_log_softmax_with_loss": "*-F-C",
     "cosine_embedding_loss": "*-D",
     "cross_entropy": "*-C",
     "cross_entropy_of": "*-C",
@@ -108,7 +100,7 @@ def finite(regime: str) -> bool:
 
 
 def _points(row: Row) -> Iterator[Point]:
-    few = [replace(v, form=_small(v.form, row)) for v in row.few()]
+    few = [_small(v, row) for v in row.few()]
     every = dict.fromkeys(r for v in few for r in regimes(row, v) if finite(r) and r != "typical")
     if row.function in NORMALIZED:
         every.pop("unnormalized")
@@ -122,11 +114,19 @@ def _points(row: Row) -> Iterator[Point]:
         yield Point(row, variant, regime, format, reduction)
 
 
-def _small(form: Form, row: Row) -> Form:
-    """The form with few numbers: 4 along an axis, 2 along those beyond the second."""
-    if row.elementwise and len(form.axes) == 2:
-        return Form(form.name, dict(zip(form.axes, (2, 14), strict=True)))  # the points of a regime are up to 28
-    return Form(form.name, {a: min(n, 2 if a in ("d1", "d2") else 4) for a, n in form.axes.items()})
+SIZES = {"CTCLoss": {"N": 3, "T": 5, "C": 5}, "AdaptiveLogSoftmaxWithLoss": {"N": 6, "F": 16, "C": 12}}
+SIZE, BEYOND = 4, {"d1": 2, "d2": 2}
+"""How many along an axis at most: of a row, and otherwise."""
+
+
+def _small(variant: Variant, row: Row) -> Variant:
+    """The variant in a form of few numbers; CTC's targets of 2 labels, as all its paths are to be listed."""
+    most = SIZES.get(row.name, BEYOND)
+    if row.elementwise and len(variant.form.axes) == 2:
+        most = dict(zip(variant.form.axes, (2, 14), strict=True))  # a regime has up to 28 points
+    form = Form(variant.form.name, {a: min(n, most.get(a, SIZE)) for a, n in variant.form.axes.items()})
+    choices = {n: replace(c, shape=c.shape.replace(" 4", " 2")) for n, c in variant.choices.items()}
+    return replace(variant, form=form, choices=choices)
 
 
 def axes(spec: str, form: Form) -> tuple[str, ...]:
@@ -145,6 +145,18 @@ def _without_clamp(arguments: Arguments, options: Arguments) -> tuple[Arguments,
     return arguments | {"var": var}, options | {"eps": mp.mpf(0)}
 
 
+def _padded(arguments: Arguments) -> Arguments:
+    """A row of targets for each target length, however they are given."""
+    targets, lengths = arguments["targets"], arguments["target_lengths"]
+    if targets.ndim == 2 or lengths.ndim == 0:
+        return arguments
+    rows = np.split(targets, np.cumsum(lengths)[:-1])
+    return arguments | {"targets": np.array([np.resize([*row, 0], max(lengths) + 1) for row in rows])}
+
+
+READ = {"ctc_loss": _padded}
+"""How to read arguments that are not laid out by axes."""
+
 DIFFERENTIATED = {"gaussian_nll_loss": _without_clamp}
 """What is differentiated instead: "the clamping of var is ignored with respect to autograd", says torch."""
 
@@ -159,7 +171,7 @@ class Exact:
         self.arguments: Arguments = _map(exactly, self.drawn.arguments)
         self.options = {n: mp.mpf(v) if isinstance(v, float) else v for n, v in self.drawn.options.items()}
         self.axes = point.axes
-        self.seen = {a.name: axes(point.variant.choices[a.name].shape, point.variant.form) for a in point.row.arguments}
+        self.seen = {n: () if c.domain == "built" else axes(c.shape, point.variant.form) for n, c in point.variant.choices.items()}
         self.rng = np.random.default_rng(seed_of(point.id, seed))
         with mp.workdps(DIGITS):
             self.loss: Loss = self.definition(**self.arguments, **self.drawn.options)
@@ -280,7 +292,7 @@ class Exact:
                 return _map(np.ndarray.tolist, {"": value})[""]
             return np.asarray(value[tuple(0 if a == "1" else at.get(a, slice(None)) for a in seen)]).tolist()
 
-        return {name: cut(value, self.seen[name]) for name, value in arguments.items()}
+        return {name: cut(value, self.seen[name]) for name, value in READ.get(self.row.function, dict)(arguments).items()}
 
     def _weighed(self, arguments: Arguments, options: Arguments, values: list[Any]) -> Any:
         """The product of the cotangent and the reduction; what is infinite has no slope, and is left out."""

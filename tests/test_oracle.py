@@ -6,6 +6,8 @@ arithmetic of hundreds of digits.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,14 +20,18 @@ from mpmath import mp
 import reference
 from reference.accuracy import Budget, compare, terms_of
 from reference.arithmetic import FloatArray
+from reference.catalog import CATALOG, Row
 from reference.formats import FORMATS, is_wide
+from reference.inputs import regimes
 from reference.loss import flatten
 
-from .exact import DIGITS, STEP, Exact, extended, points
+from . import textbook
+from .exact import BESIDES, DIGITS, NORMALIZED, STEP, Exact, extended, finite, points
 
 POINTS = points()
 FLOAT64 = FORMATS["float64"]
 PROBES = 2  # numbers of each argument in which slopes are taken
+
 
 @pytest.fixture(scope="module", params=POINTS, ids=[p.id for p in POINTS])
 def exact(request: pytest.FixtureRequest) -> Exact:
@@ -120,3 +126,50 @@ def disagreement(exact: Exact, name: str, at: tuple[int, ...], got: Any, size: A
     jumps = all(abs(n) > 1e20 * abs(f) for n, f in zip(near, far, strict=True))
     grows = all(abs(n) > 1.2 * abs(f) and mp.sign(n) == mp.sign(got) for n, f in zip(near, far, strict=True))
     return "" if (jumps and got == 0) or (grows and mp.isinf(got)) else said
+
+
+# -- coverage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", (*CATALOG, *BESIDES), ids=lambda row: row.name)
+def test_points_leave_nothing_out(row: Row) -> None:
+    """Every form, choice, option, finite regime, format and reduction of a row is at some point of it."""
+    here = [p for p in POINTS if p.row is row]
+    assert {p.variant.form.name for p in here} == {form.name for form in row.forms}
+    for argument in row.arguments:
+        assert {p.variant.choices[argument.name].label for p in here} == {c.label for c in argument.choices}
+    for name, values in row.options.items():
+        assert {repr(p.variant.options[name]) for p in here} == set(map(repr, values))
+    regimes_here = {r for v in row.few() for r in regimes(row, v) if finite(r)}
+    assert {p.regime for p in here} == regimes_here - ({"unnormalized"} if row.function in NORMALIZED else set())
+    assert {p.reduction for p in here} == set(row.reductions)
+    assert {p.format.name for p in here} >= ({"float64", "float32"} if row.function in NORMALIZED else set(FORMATS))
+
+
+def test_every_gradient_has_slopes() -> None:
+    """In every argument that a definition differentiates, slopes are taken at some point."""
+    taken: dict[str, set[str]] = {}
+    offered: dict[str, set[str]] = {}
+    for point in POINTS:
+        exact = Exact(point, 0) if point.regime == "typical" else None
+        if exact is not None:
+            offered.setdefault(point.row.name, set()).update(exact.loss.partials if not exact.loss.chains else exact.gradients)
+            taken.setdefault(point.row.name, set()).update(
+                n for n, g in exact.gradients.items() if any(exact.has_slope(n, at) for at in np.ndindex(g.shape))
+            )
+    assert taken == offered
+
+
+def test_every_definition_is_at_some_point() -> None:
+    """Every public loss of the specification has points; only what is no loss has none."""
+    public = {name for name in reference.__all__ if hasattr(getattr(reference, name), "definition")}
+    assert {p.row.function for p in POINTS} == public
+    assert set(reference.__all__) - public == {"Loss", "Result", "pairwise_distance"}
+
+
+def test_the_textbook_is_independent() -> None:
+    """The textbook imports mpmath and the standard library, nothing that it is to check."""
+    tree = ast.parse(inspect.getsource(textbook))
+    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    modules |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert modules == {"__future__", "itertools", "collections.abc", "typing", "mpmath"}

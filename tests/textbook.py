@@ -193,11 +193,14 @@ def ctc_loss(
     blank: int,
     zero_infinity: bool,
 ) -> Number:
-    """torch.nn.CTCLoss, by equation 3 of Graves et al.: the sum over every path that spells the target."""
+    """torch.nn.CTCLoss, by equation 3 of Graves et al.: the sum over every path that spells the target.
+
+    A path through any other class spells something else, and is not listed.
+    """
     target, frames = list(targets[:target_lengths]), range(input_lengths)
     probability = [[mp.exp(v) for v in log_probs[t]] for t in frames]
     total = mp.mpf(0)
-    for path in itertools.product(range(len(log_probs[0]) if len(log_probs) else 0), repeat=input_lengths):
+    for path in itertools.product({blank, *target}, repeat=input_lengths):
         merged = [c for c, _ in itertools.groupby(path)]
         if [c for c in merged if c != blank] == target:
             total += mp.fprod(probability[t][path[t]] for t in frames)
