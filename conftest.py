@@ -21,7 +21,9 @@ JUDGE, TABLES = pytest.StashKey[Judge](), pytest.StashKey[list[Any]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("losses")
     group.addoption(
-        "--device", action="append", help="cpu, cuda, mps ...; repeatable (default: cpu and the accelerator torch reports)"
+        "--device",
+        action="append",
+        help="cpu, cuda, mps ...; repeatable (default: cpu and the accelerator torch reports)",
     )
     group.addoption("--dtype", action="append", choices=list(FORMATS), help="repeatable (default: all four)")
     group.addoption(

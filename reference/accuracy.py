@@ -99,12 +99,19 @@ class Truth:
             ways.append(lambda a: rng.choice([-1.0, 1.0], a.shape))
         found = []
         for name, way in itertools.product(filter(self._movable, self.arguments), ways):
-            move = _each(lambda a: way(a) * (np.copysign(1, a) * added + a), self.arguments[name])
-            there, back = ({**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1))
+            move = _each(lambda a, way=way: way(a) * (np.copysign(1, a) * added + a), self.arguments[name])
+            there, back = (
+                {**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1)
+            )
             found.append((self._at(there, options), self._at(back, options)))
         for name in sorted(IN_UNITS & {n for n, v in options.items() if v}):
             values = [options[name] * (1 + s * K * number(self.format.u, self.loss.value)) for s in (1, -1)]
-            found.append((self._at(self.arguments, {**options, name: values[0]}), self._at(self.arguments, {**options, name: values[1]})))
+            found.append(
+                (
+                    self._at(self.arguments, {**options, name: values[0]}),
+                    self._at(self.arguments, {**options, name: values[1]}),
+                )
+            )
         return found
 
     def _movable(self, name: str) -> bool:
@@ -131,7 +138,7 @@ class Truth:
     def rounded(self) -> Loss | None:
         """The loss with its real options rounded to the format; None if they are numbers of it already."""
         given = self.drawn.options
-        options = {k: float(self.format.round(np.float64(v))) if isinstance(v, float) else v for k, v in given.items()}
+        options = {k: float(self.format.round(np.asarray(v))) if isinstance(v, float) else v for k, v in given.items()}
         return None if options == given else self._at(self.arguments, options)
 
     @property
@@ -201,7 +208,9 @@ class Truth:
         found = {}
         for name, want in wants.items():
             with np.errstate(all="ignore"):
-                summed = max(self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1)
+                summed = max(
+                    self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1
+                )
                 allowed = self.format.u * abs(want) + (self.depth + np.log2(summed)) * self.format.u * sizes[name]
                 allowed = allowed + K * self.format.step + shifts[name]
                 if rounded:

@@ -61,7 +61,7 @@ def two_pi(like: FloatArray) -> FloatArray:
 
 
 def times(a: FloatArray, b: FloatArray) -> FloatArray:
-    """a * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0."""
+    """A * b with the limit 0 where a is 0 and b infinite: 0 log 0, or a class of probability 0."""
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype == object or b.dtype == object:
         return np.asarray(a * np.where(a == 0, 0 * a, b))
@@ -70,7 +70,7 @@ def times(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:
-    """a / b, and `zero` where b is 0."""
+    """A / b, and `zero` where b is 0."""
     a, b = np.broadcast_arrays(a, b)
     none = b == 0
     return np.asarray(np.where(none, number(zero, b), a / np.where(none, number(1, b), b)))
@@ -94,7 +94,7 @@ def sigmoid(x: FloatArray) -> FloatArray:
 
 
 def log_softmax(x: FloatArray) -> FloatArray:
-    """x - log sum exp x over the last axis.
+    """X - log sum exp x over the last axis.
 
     The largest term is taken out of the sum exactly, so that the logarithm is a log1p: a row that is
     certain of its class keeps the digits of how certain it is. One infinite logit takes all the probability

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, exp, expm1, log, log1p, np, number, sigmoid, sign, softplus, times
+import numpy as np
+
+from .arithmetic import FloatArray, exp, expm1, log, log1p, number, sigmoid, sign, softplus, times
 from .check import between, broadcastable_to, floating, require, same_shape
 from .loss import Loss, loss
 
@@ -96,9 +98,7 @@ def soft_margin_loss(input: FloatArray, target: FloatArray) -> Loss:
 
 
 @loss
-def multilabel_soft_margin_loss(
-    input: FloatArray, target: FloatArray, *, weight: FloatArray | None = None
-) -> Loss:
+def multilabel_soft_margin_loss(input: FloatArray, target: FloatArray, *, weight: FloatArray | None = None) -> Loss:
     """The mean over the classes of one binary cross entropy with logits per class.
 
     value = 1/C * sum_c weight[c] * (target[c] * softplus(-input[c]) + (1 - target[c]) * softplus(input[c]))
@@ -145,11 +145,11 @@ def sigmoid_focal_loss(inputs: FloatArray, targets: FloatArray, *, alpha: float 
     a, slope_a = (al * targets + (1 - al) * (1 - targets), 2 * al - 1) if alpha >= 0 else (number(1, inputs), 0)
     miss = targets * down + (1 - targets) * up
     focus = miss**gamma
-    turn = np.where(miss == 0, number(float(gamma == 1), miss), gamma * np.where(miss == 0, number(1, miss), miss) ** (gamma - 1))
-    inputs_terms = (a * focus * bce.partials["input"], a * turn * (1 - 2 * targets) * up * down * bce.value)
-    targets_terms = (
-        slope_a * focus * bce.value, a * focus * bce.partials["target"], a * turn * lean * bce.value
+    turn = np.where(
+        miss == 0, number(float(gamma == 1), miss), gamma * np.where(miss == 0, number(1, miss), miss) ** (gamma - 1)
     )
+    inputs_terms = (a * focus * bce.partials["input"], a * turn * (1 - 2 * targets) * up * down * bce.value)
+    targets_terms = (slope_a * focus * bce.value, a * focus * bce.partials["target"], a * turn * lean * bce.value)
     return Loss(
         a * focus * bce.value,
         {"inputs": sum(inputs_terms), "targets": sum(targets_terms)},

@@ -120,9 +120,7 @@ class Row:
     def variants(self) -> Iterator[Variant]:
         """Every valid combination of form, choices and options."""
         names = [a.name for a in self.arguments]
-        for form, *rest in itertools.product(
-            self.forms, *(a.choices for a in self.arguments), *self.options.values()
-        ):
+        for form, *rest in itertools.product(self.forms, *(a.choices for a in self.arguments), *self.options.values()):
             choices = dict(zip(names, rest[: len(names)], strict=True))
             options = dict(zip(self.options, rest[len(names) :], strict=True))
             if self.valid(choices, options, form):
@@ -180,7 +178,11 @@ ROWS_OF_CLASSES = CLASSES[:2]
 VECTORS = (Form("batch", {"N": 8, "D": 6}), Form("unbatched", {"D": 6}))
 MANY = Form("many", {"N": 512, "C": 257})  # 131,584 elements
 MANY_ROWS = Form("many", {"N": 40_000, "C": 3})
-WIDE = (Form("wide4099", {"N": 4, "C": 4099}), Form("wide33000", {"N": 3, "C": 33_000}), Form("wide131100", {"N": 2, "C": 131_100}))
+WIDE = (
+    Form("wide4099", {"N": 4, "C": 4099}),
+    Form("wide33000", {"N": 3, "C": 33_000}),
+    Form("wide131100", {"N": 2, "C": 131_100}),
+)
 
 
 # -- arguments --------------------------------------------------------------------------------------------------
@@ -197,7 +199,16 @@ IGNORE = (-100, 1, 255)
 
 
 def _regression(name: str, function: str, **more: Any) -> Row:
-    return Row(name, function, (INPUT, TARGET, ELEMENT_WEIGHT), ELEMENTS, function_only=("weight",), many=MANY, elementwise=True, **more)
+    return Row(
+        name,
+        function,
+        (INPUT, TARGET, ELEMENT_WEIGHT),
+        ELEMENTS,
+        function_only=("weight",),
+        many=MANY,
+        elementwise=True,
+        **more,
+    )
 
 
 def _class_target(choices: Mapping[str, Choice], options: Mapping[str, Any], form: Form) -> bool:
@@ -233,7 +244,9 @@ CATALOG: tuple[Row, ...] = (
         (Argument("input", (Choice("", "log_rate"), Choice("rate", "positive"))), argument("target", "count")),
         ELEMENTS,
         options={"log_input": (True, False), "full": (False, True), "eps": (1e-8, 0.25)},
-        valid=lambda c, o, f: (c["input"].label == "rate") != o["log_input"] and (o["eps"] == 1e-8 or not o["log_input"]),
+        valid=lambda c, o, f: (
+            (c["input"].label == "rate") != o["log_input"] and (o["eps"] == 1e-8 or not o["log_input"])
+        ),
         kinks=kinks.counts,
         many=MANY,
         elementwise=True,
@@ -244,7 +257,10 @@ CATALOG: tuple[Row, ...] = (
         (
             INPUT,
             TARGET,
-            Argument("var", (Choice("", "variance"), Choice("var_row", "variance", "*-C"), Choice("var_one", "variance", "*-C 1"))),
+            Argument(
+                "var",
+                (Choice("", "variance"), Choice("var_row", "variance", "*-C"), Choice("var_one", "variance", "*-C 1")),
+            ),
         ),
         ELEMENTS,
         options={"full": (False, True), "eps": (1e-6, 0.25)},
@@ -270,7 +286,11 @@ CATALOG: tuple[Row, ...] = (
     Row(
         "BCELoss",
         "binary_cross_entropy",
-        (argument("input", "probability"), argument("target", "probability"), optional("weight", "weight", "*", "C", place="constructor", gradient=False)),
+        (
+            argument("input", "probability"),
+            argument("target", "probability"),
+            optional("weight", "weight", "*", "C", place="constructor", gradient=False),
+        ),
         ELEMENTS,
         many=MANY,
         elementwise=True,
@@ -324,7 +344,14 @@ CATALOG: tuple[Row, ...] = (
         (
             argument("input", "features", "*-C-d1"),
             argument("linear_weight", "layer", "*-N", place="parameter"),
-            Argument("target", (Choice("", "index", "*-C-F"), Choice("ignored", "ignored", "*-C-F"), Choice("probabilities", "distribution", "*-F"))),
+            Argument(
+                "target",
+                (
+                    Choice("", "index", "*-C-F"),
+                    Choice("ignored", "ignored", "*-C-F"),
+                    Choice("probabilities", "distribution", "*-F"),
+                ),
+            ),
             optional("linear_bias", "layer", "*-N-F", place="parameter"),
             CLASS_WEIGHT,
         ),
@@ -334,7 +361,7 @@ CATALOG: tuple[Row, ...] = (
             Form("k1", {"N": 4, "C": 4, "d1": 4, "F": 4}),
         ),
         options={"ignore_index": (None, 1, 255), "label_smoothing": (0.0, 0.1, 1.0)},
-        valid=lambda c, o, f: (c["target"].label != "probabilities" or o["ignore_index"] is None),
+        valid=lambda c, o, f: c["target"].label != "probabilities" or o["ignore_index"] is None,
         wide=(Form("wide4099", {"N": 4, "C": 4099, "F": 3}),),
         since="2.13",
         intermediates=True,

@@ -6,7 +6,9 @@ mixes it with the uniform distribution, and an ignored row has no q at all, and 
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, IndexArray, exp, expm1, log_softmax, np, number, one_hot, times
+import numpy as np
+
+from .arithmetic import FloatArray, IndexArray, exp, expm1, log_softmax, number, one_hot, times
 from .check import between, dimensions, floating, indices, integers, refuse, require, shape
 from .loss import Chain, Loss, loss, replace
 
@@ -168,9 +170,7 @@ def _class_weight(weight: FloatArray | None, x: FloatArray) -> FloatArray:
     return weight
 
 
-def _target(
-    target: FloatArray | IndexArray, x: FloatArray, axis: int, ignore_index: int
-) -> tuple[FloatArray, bool]:
+def _target(target: FloatArray | IndexArray, x: FloatArray, axis: int, ignore_index: int) -> tuple[FloatArray, bool]:
     """The target as distributions, classes last, 0 throughout where ignored; and whether it held indices."""
     if target.dtype.kind in "fO":
         own = (*x.shape[:axis], x.shape[-1], *x.shape[axis:-1])

@@ -62,7 +62,17 @@ def _tails(format: Format) -> list[float]:
 
 
 def _small(format: Format) -> list[float]:
-    return [format.step, -format.step, format.tiny, -format.tiny, format.tiny - format.step, 0.0, -0.0, format.u, -format.u]
+    return [
+        format.step,
+        -format.step,
+        format.tiny,
+        -format.tiny,
+        format.tiny - format.step,
+        0.0,
+        -0.0,
+        format.u,
+        -format.u,
+    ]
 
 
 REAL: dict[str, Draw] = {
@@ -148,10 +158,27 @@ DOMAINS: dict[str, dict[str, Draw]] = {
     "logits": LOGITS,
     "features": {r: d for r, d in REAL.items() if r != "huge"},  # the input of a layer
     "layer": {r: REAL[r] for r in ("typical", "tiny", "zero")},  # the weights of a layer
-    "log_rate": {"typical": _normal(1.5), "tiny": REAL["tiny"], "zero": REAL["zero"], "tails": _points(lambda f: [x for x in _tails(f) if x < np.log(f.max)])},
-    "positive": {"typical": _uniform(0.05, 4.0), "tiny": _log_uniform(0.0, 1e-3, signed=False), "large": _log_uniform(1.0, 1e4, signed=False)},
-    "variance": {"typical": _uniform(0.05, 4.0), "tiny": _log_uniform(0.0, 1e-3, signed=False), "large": _log_uniform(1.0, 1e4, signed=False)},
-    "count": {"typical": lambda rng, shape, format: rng.poisson(2.0, shape) + rng.choice([0.0, 0.5], shape), "zero": _points(_signed_zeros), "large": _log_uniform(1.0, 1e4, signed=False)},
+    "log_rate": {
+        "typical": _normal(1.5),
+        "tiny": REAL["tiny"],
+        "zero": REAL["zero"],
+        "tails": _points(lambda f: [x for x in _tails(f) if x < np.log(f.max)]),
+    },
+    "positive": {
+        "typical": _uniform(0.05, 4.0),
+        "tiny": _log_uniform(0.0, 1e-3, signed=False),
+        "large": _log_uniform(1.0, 1e4, signed=False),
+    },
+    "variance": {
+        "typical": _uniform(0.05, 4.0),
+        "tiny": _log_uniform(0.0, 1e-3, signed=False),
+        "large": _log_uniform(1.0, 1e4, signed=False),
+    },
+    "count": {
+        "typical": lambda rng, shape, format: rng.poisson(2.0, shape) + rng.choice([0.0, 0.5], shape),
+        "zero": _points(_signed_zeros),
+        "large": _log_uniform(1.0, 1e4, signed=False),
+    },
     "probability": PROBABILITY,
     "distribution": DISTRIBUTION,
     "log_probability": LOG_PROBABILITY,
@@ -159,7 +186,11 @@ DOMAINS: dict[str, dict[str, Draw]] = {
     "alignment": {},
     "built": {},
     "sign": {"typical": _sign},
-    "weight": {"typical": _uniform(0.2, 2.0), "zero": _points(lambda f: [0.0, 0.5, 1.5]), "large": _log_uniform(1.0, 1e3, signed=False)},
+    "weight": {
+        "typical": _uniform(0.2, 2.0),
+        "zero": _points(lambda f: [0.0, 0.5, 1.5]),
+        "large": _log_uniform(1.0, 1e3, signed=False),
+    },
 }
 INDEX_DOMAINS = ("index", "ignored", "labels")
 
@@ -194,15 +225,27 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
         yield "empty"
     if row.finish is None:
         yield "single"
-    if "C" in variant.form.axes and row.finish is None and any(a.name == "target" and variant.choices["target"].domain in INDEX_DOMAINS for a in row.arguments):
+    if (
+        "C" in variant.form.axes
+        and row.finish is None
+        and any(a.name == "target" and variant.choices["target"].domain in INDEX_DOMAINS for a in row.arguments)
+    ):
         yield "one_class"
     for name, domain in domains.items():
         for regime, value in SPECIAL.items():
-            if domain in ("real", "logits", "log_rate", "layer", "features") or (
-                domain in ("weight", "probability", "count", "distribution", "log_probability", "log_probability_last")
-                and regime == "nan"
-                and not (row.function == "binary_cross_entropy" and name != "weight")
-            ) or (domain in ("weight", "log_probability", "log_probability_last") and value == (np.inf if domain == "weight" else -np.inf)):
+            if (
+                domain in ("real", "logits", "log_rate", "layer", "features")
+                or (
+                    domain
+                    in ("weight", "probability", "count", "distribution", "log_probability", "log_probability_last")
+                    and regime == "nan"
+                    and not (row.function == "binary_cross_entropy" and name != "weight")
+                )
+                or (
+                    domain in ("weight", "log_probability", "log_probability_last")
+                    and value == (np.inf if domain == "weight" else -np.inf)
+                )
+            ):
                 yield f"{regime}_{name}"
 
 
@@ -233,14 +276,18 @@ def draw(row: Row, variant: Variant, regime: str, format: Format, seed: int = 0)
     for a in row.arguments:
         choice = variant.choices[a.name]
         if choice.domain != "absent":
-            arguments[a.name] = _one(rng, row, a, choice.domain, form.shape(choice.shape), form.axes, variant, regime, format)
+            arguments[a.name] = _one(
+                rng, row, a, choice.domain, form.shape(choice.shape), form.axes, variant, regime, format
+            )
     if row.finish is not None:
         row.finish(rng, arguments, variant.options, format, variant.choices, regime)
     _join(rng, row, variant, regime, format, arguments)
     return Drawn(arguments, {n: v for n, v in variant.options.items() if n not in row.module_only})
 
 
-def _one(rng: Rng, row: Row, a: Argument, domain: str, shape: Shape, axes: Any, variant: Variant, regime: str, format: Format) -> Any:
+def _one(
+    rng: Rng, row: Row, a: Argument, domain: str, shape: Shape, axes: Any, variant: Variant, regime: str, format: Format
+) -> Any:
     if domain in ("index", "ignored"):
         index = rng.integers(0, max(axes["C"], 1), shape)
         if index.size > 1:
@@ -274,7 +321,9 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
     elif regime == "zero_weight":
         arguments["weight"][...] = 0.0
     elif regime == "all_ignored":
-        arguments["target"][...] = -100 if variant.options.get("ignore_index") is None else variant.options["ignore_index"]
+        arguments["target"][...] = (
+            -100 if variant.options.get("ignore_index") is None else variant.options["ignore_index"]
+        )
     elif regime.partition("_")[0] in SPECIAL and regime.partition("_")[2] in arguments:
         kind, _, name = regime.partition("_")
         array = arguments[name]
@@ -293,7 +342,9 @@ def _confident(rng: Rng, logits: FloatArray, target: Any) -> FloatArray:
         return margin * right * np.where(target > (0.5 if target.min(initial=0.0) >= 0 else 0.0), 1.0, -1.0)
     axis = min(1, logits.ndim - 1)
     guess = np.where(rng.random(target.shape) < 0.9, target, rng.integers(0, logits.shape[axis], target.shape))
-    chosen = np.expand_dims(guess, axis) == np.arange(logits.shape[axis]).reshape((-1,) + (1,) * (logits.ndim - axis - 1))
+    chosen = np.expand_dims(guess, axis) == np.arange(logits.shape[axis]).reshape(
+        (-1,) + (1,) * (logits.ndim - axis - 1)
+    )
     return logits + np.where(chosen, margin, 0.0)
 
 

@@ -23,7 +23,7 @@ def _grid(rng: np.random.Generator, shape: tuple[int, ...], reach: int = 8) -> F
 
 
 def residual(points: Callable[[Options], tuple[float, ...]]) -> Callable[..., None]:
-    """input - target is one of `points`, or a quarter to either side of it."""
+    """Input - target is one of `points`, or a quarter to either side of it."""
 
     def place(rng: np.random.Generator, arguments: Arguments, options: Options, format: Format) -> None:
         near = np.array([p + s for p in points(options) for s in (0.0, 0.25, -0.25)])
@@ -55,7 +55,7 @@ def class_margin(rng: np.random.Generator, arguments: Arguments, options: Option
 
 
 def hinge(rng: np.random.Generator, arguments: Arguments, options: Options, format: Format) -> None:
-    """input at the margin, and a quarter to either side."""
+    """Input at the margin, and a quarter to either side."""
     input = arguments["input"]
     input[...] = options["margin"] + rng.permuted(np.resize(np.array([0.0, 0.25, -0.25]), input.shape))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, exp, log, np, number, times, two_pi
+import numpy as np
+
+from .arithmetic import FloatArray, exp, log, number, times, two_pi
 from .check import broadcastable, floating, refuse, require
 from .loss import REDUCTIONS, Loss, loss
 

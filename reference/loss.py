@@ -14,7 +14,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -227,11 +227,19 @@ class LossFunction(Protocol):
     definition: Callable[..., Loss]
     reductions: tuple[str, ...]
 
-    def __call__(self, *args: Any, reduction: str = ..., cotangent: npt.ArrayLike | None = None, **options: Any) -> Result:
+    def __call__(
+        self, *args: Any, reduction: str = ..., cotangent: npt.ArrayLike | None = None, **options: Any
+    ) -> Result:
         """Evaluate the loss and its gradients."""
         ...
 
 
+@overload
+def loss(definition: Callable[..., Loss]) -> LossFunction: ...
+@overload
+def loss(
+    definition: None = None, *, reductions: tuple[str, ...] = ..., default: str = ...
+) -> Callable[[Callable[..., Loss]], LossFunction]: ...
 def loss(
     definition: Callable[..., Loss] | None = None, *, reductions: tuple[str, ...] = REDUCTIONS, default: str = "mean"
 ) -> Any:
@@ -257,7 +265,12 @@ def loss(
             found = definition(*bound.args, **bound.kwargs)
         value = found.reduce(reduction)
         vector = np.ones_like(value) if cotangent is None else asarray("cotangent", cotangent)
-        require(vector.shape == value.shape, "cotangent", f"of shape {vector.shape}", f"the shape {value.shape} of the result")
+        require(
+            vector.shape == value.shape,
+            "cotangent",
+            f"of shape {vector.shape}",
+            f"the shape {value.shape} of the result",
+        )
         return Result(value, found.gradients(vector, reduction, {k: v.shape for k, v in arrays.items()}))
 
     both = [

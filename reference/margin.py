@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, IndexArray, np, number, one_hot, times
+import numpy as np
+
+from .arithmetic import FloatArray, IndexArray, number, one_hot, times
 from .check import broadcastable, choice, dimensions, floating, indices, refuse, shape
 from .loss import Loss, loss
 
@@ -29,9 +31,7 @@ def hinge_embedding_loss(input: FloatArray, target: FloatArray, *, margin: float
 
 
 @loss
-def margin_ranking_loss(
-    input1: FloatArray, input2: FloatArray, target: FloatArray, *, margin: float = 0.0
-) -> Loss:
+def margin_ranking_loss(input1: FloatArray, input2: FloatArray, target: FloatArray, *, margin: float = 0.0) -> Loss:
     """Input1 is to rank above input2 by `margin` where target is 1, below it where -1.
 
     value = max(0, margin - target * (input1 - input2))
@@ -91,7 +91,10 @@ def multi_margin_loss(
     size = times(active(gap), abs(number(margin, input)) + abs(chosen) + abs(input))
     return Loss(
         scale[..., 0] * each,
-        {"input": slope, **({} if weight is None else {"weight": own * each[..., None] / number(max(classes, 1), input)})},
+        {
+            "input": slope,
+            **({} if weight is None else {"weight": own * each[..., None] / number(max(classes, 1), input)}),
+        },
         magnitude=abs(scale[..., 0]) * (size if p == 1 else 2 * hinge(gap) * size).sum(-1),
     )
 
@@ -140,5 +143,3 @@ def _signs(target: FloatArray) -> FloatArray:
     if np.any(wrong):
         refuse("target", f"{target[wrong].flat[0]}", "1 or -1")
     return target
-
-

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .arithmetic import FloatArray, divide, np, number, sign, sqrt
+import numpy as np
+
+from .arithmetic import FloatArray, divide, number, sign, sqrt
 from .check import broadcastable, dimensions, floating, positive, require, shape
 from .loss import Hinge, Loss, loss
 from .margin import _signs, active, hinge
@@ -17,9 +19,7 @@ Distance = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, Floa
 
 
 @loss
-def cosine_embedding_loss(
-    input1: FloatArray, input2: FloatArray, target: FloatArray, *, margin: float = 0.0
-) -> Loss:
+def cosine_embedding_loss(input1: FloatArray, input2: FloatArray, target: FloatArray, *, margin: float = 0.0) -> Loss:
     """The angle of two vectors, to be small for similar pairs and beyond `margin` for dissimilar ones.
 
     cos   = <input1, input2> / (|input1| |input2|), and 0 where either is the zero vector
@@ -112,7 +112,13 @@ def triplet_margin_with_distance_loss(
 
 
 def _triplet(
-    anchor: FloatArray, close: FloatArray, far: FloatArray, distance: Distance, margin: float, swap: bool, power: float = 2
+    anchor: FloatArray,
+    close: FloatArray,
+    far: FloatArray,
+    distance: Distance,
+    margin: float,
+    swap: bool,
+    power: float = 2,
 ) -> Loss:
     floating(anchor=anchor, positive=close, negative=far)
     positive("margin", margin)

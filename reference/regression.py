@@ -6,7 +6,9 @@ d = input - target throughout. Where both arguments have other shapes torch broa
 
 from __future__ import annotations
 
-from .arithmetic import FloatArray, np, number, sign
+import numpy as np
+
+from .arithmetic import FloatArray, number, sign
 from .check import broadcastable, floating, positive, require, same_shape
 from .loss import Loss, loss, replace
 
@@ -44,9 +46,7 @@ def mse_loss(input: FloatArray, target: FloatArray, *, weight: FloatArray | None
 
 
 @loss
-def huber_loss(
-    input: FloatArray, target: FloatArray, *, delta: float = 1.0, weight: FloatArray | None = None
-) -> Loss:
+def huber_loss(input: FloatArray, target: FloatArray, *, delta: float = 1.0, weight: FloatArray | None = None) -> Loss:
     """Quadratic near zero, linear beyond `delta`.
 
     value = d**2 / 2                    where |d| <= delta

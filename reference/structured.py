@@ -33,7 +33,9 @@ def alignment(rng: Rng, arguments: Arguments, options: Options, format: Format, 
     arguments["targets"], arguments["input_lengths"], arguments["target_lengths"] = labels, lengths, spelled
 
 
-def adaptive_layers(rng: Rng, arguments: Arguments, options: Options, format: Format, choices: Any, regime: str) -> None:
+def adaptive_layers(
+    rng: Rng, arguments: Arguments, options: Options, format: Format, choices: Any, regime: str
+) -> None:
     """A head with one entry per cluster, and for each cluster two layers, the inner one narrower each time."""
     features, cutoffs, classes = arguments["input"].shape[-1], options["cutoffs"], 12
 

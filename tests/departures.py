@@ -14,14 +14,14 @@ from unittest.mock import patch
 
 import numpy as np
 
-from reference import margin, metric
+from reference import arithmetic, margin, metric
 from reference.accuracy import Truth
 from reference.arithmetic import FloatArray, exp, log, log1p, sigmoid, softplus
 from reference.loss import Loss
 
 Departure = Callable[..., Loss]
 
-EPSILON = np.float64(np.float32(1e-12))
+EPSILON = np.asarray(np.float64(np.float32(1e-12)))
 """The constant of that name in ATen's Loss.cpp, a float."""
 
 
@@ -66,10 +66,13 @@ def bce_gradient(truth: Truth, input: FloatArray, target: FloatArray, weight: Fl
 def bce_with_logits(truth: Truth, input: FloatArray, target: FloatArray, **weights: FloatArray | None) -> Loss:
     """(1 - t) x + (1 + (pos_weight - 1) t) softplus(-x): the first term cancels the second where x is negative."""
     loss = truth.definition(input, target, **weights)
-    w, up = (1 if weights.get(n) is None else weights[n] for n in ("weight", "pos_weight"))
+    w, up = (np.asarray(1.0) if v is None else v for v in (weights.get("weight"), weights.get("pos_weight")))
     factor = 1 + abs(up - 1) * abs(target)
     magnitude = abs(w) * (abs((1 - target) * input) + factor * softplus(-input))
-    sizes = {"input": abs(w) * (factor * sigmoid(input) + abs(up * target)), "target": abs(w) * (abs(input) + abs(up - 1) * softplus(-input))}
+    sizes = {
+        "input": abs(w) * (factor * sigmoid(input) + abs(up * target)),
+        "target": abs(w) * (abs(input) + abs(up - 1) * softplus(-input)),
+    }
     return replace(loss, magnitude=magnitude, sizes=sizes, largest=np.maximum(magnitude, abs(input) * abs(w)))
 
 
@@ -116,7 +119,7 @@ def clamp_min(at_tie: float) -> Departure:
         with (
             patch.object(margin, "active", active),
             patch.object(metric, "active", active),
-            patch.object(metric, "sign", _nan_is_zero(metric.sign)),
+            patch.object(metric, "sign", _nan_is_zero(arithmetic.sign)),
         ):
             return truth.definition(**arguments)
 
@@ -125,7 +128,10 @@ def clamp_min(at_tie: float) -> Departure:
 
 def if_greater(truth: Truth, **arguments: Any) -> Loss:
     """A loop over the classes with `if z > 0`: NaN is not greater, and what is not greater is not looked at."""
-    with patch.object(margin, "active", _nan_is_zero(margin.active)), patch.object(margin, "hinge", _nan_is_zero(margin.hinge)):
+    with (
+        patch.object(margin, "active", _nan_is_zero(margin.active)),
+        patch.object(margin, "hinge", _nan_is_zero(margin.hinge)),
+    ):
         loss = truth.definition(**arguments)
         if arguments.get("weight") is None:
             return loss
@@ -141,7 +147,9 @@ def if_greater(truth: Truth, **arguments: Any) -> Loss:
 def cosine_with_eps(at_tie: float) -> Departure:
     """The cosine as <x, y> / sqrt((|x|^2 + 1e-12) (|y|^2 + 1e-12)), and the hinge as clamp_min."""
 
-    def departure(truth: Truth, input1: FloatArray, input2: FloatArray, target: FloatArray, margin: float = 0.0) -> Loss:
+    def departure(
+        truth: Truth, input1: FloatArray, input2: FloatArray, target: FloatArray, margin: float = 0.0
+    ) -> Loss:
         eps = truth.format.round(EPSILON)
         exact = truth.format.round if truth.regime == "kinks" else np.asarray  # where a tie hangs on the rounding
         with np.errstate(all="ignore"):
@@ -175,7 +183,9 @@ def ctc_through_softmax(truth: Truth, log_probs: FloatArray, *rest: Any, **optio
     lengths = np.reshape(options["input_lengths"], (-1, 1, 1))
     frames = np.moveaxis(batched, 0, -1)  # (N, C, T), as the partial
     taken = np.arange(frames.shape[-1]) < lengths
-    lost = np.reshape((loss.value == 0) & bool(options.get("zero_infinity")), (-1, 1, 1)) & (_infinite(truth, log_probs, rest, options))
+    lost = np.reshape((loss.value == 0) & bool(options.get("zero_infinity")), (-1, 1, 1)) & (
+        _infinite(truth, log_probs, rest, options)
+    )
     shifted = np.where(taken & ~lost, exp(frames) + partial.reshape(frames.shape), partial.reshape(frames.shape))
     shifted = np.where(taken & ~lost & np.isneginf(frames), np.nan, shifted)  # exp(lp) - exp(g - lp) with lp = -inf
     size = {"log_probs": loss.sizes["log_probs"] + np.where(taken, exp(frames), 0).reshape(partial.shape)}
@@ -191,7 +201,7 @@ def _infinite(truth: Truth, log_probs: FloatArray, rest: tuple[Any, ...], option
 
 
 def kl_products(truth: Truth, input: FloatArray, target: FloatArray, log_target: bool = False) -> Loss:
-    """target * (log target - input) multiplied out as it stands: 0 * inf is NaN."""
+    """Target * (log target - input) multiplied out as it stands: 0 * inf is NaN."""
     loss = truth.definition(input, target, log_target=log_target)
     with np.errstate(all="ignore"):
         p = exp(target) if log_target else target
@@ -206,7 +216,7 @@ def kl_products(truth: Truth, input: FloatArray, target: FloatArray, log_target:
 def poisson_products(
     truth: Truth, input: FloatArray, target: FloatArray, log_input: bool = True, full: bool = False, eps: float = 1e-8
 ) -> Loss:
-    """target * log(rate) as it stands; Stirling's term masked after it is computed, so that 0 * inf is its gradient."""
+    """Target * log(rate) as it stands; Stirling's term masked after it is computed, so that 0 * inf is its gradient."""
     loss = truth.definition(input, target, log_input=log_input, full=full, eps=eps)
     with np.errstate(all="ignore"):
         log_rate = input if log_input else log(input + eps)

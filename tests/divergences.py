@@ -17,7 +17,7 @@ import numpy as np
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from reference.accuracy import K, Budget
+from reference.accuracy import Budget, K
 from reference.arithmetic import FloatArray
 
 from . import departures
@@ -66,7 +66,9 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
         if entry.departure is not None:
             truth = replace(truth, definition=partial(entry.departure, truth))
     if truth is not case.truth:
-        budget = truth.value(case.reduction) if cotangent is None else truth.gradients(case.reduction, cotangent)[quantity]
+        budget = (
+            truth.value(case.reduction) if cotangent is None else truth.gradients(case.reduction, cotangent)[quantity]
+        )
     for entry in entries:
         if entry.absolute is not None:
             extra = np.asarray(entry.absolute(case, quantity))
@@ -106,7 +108,7 @@ def _subnormal(times: Callable[..., Any]) -> Callable[[Case, str], Any]:
 
 
 def _serial(case: Case, quantity: str) -> Any:
-    """n roundings of a running sum, for log2(n) of a tree; they average out as a random walk does."""
+    """N roundings of a running sum, for log2(n) of a tree; they average out as a random walk does."""
     loss = case.truth.loss
     return 4 * case.format.u * np.sqrt(loss.value.size) * abs(loss.value * loss.factors(case.reduction)).sum()
 
@@ -144,7 +146,11 @@ got = F.cross_entropy(x, torch.tensor([0]))
     ),
     Divergence(
         "infinite-logit",
-        cases=("CrossEntropyLoss-*-inf_input", "LinearCrossEntropyLoss-*inf_*", "AdaptiveLogSoftmaxWithLoss-*inf_input"),
+        cases=(
+            "CrossEntropyLoss-*-inf_input",
+            "LinearCrossEntropyLoss-*inf_*",
+            "AdaptiveLogSoftmaxWithLoss-*inf_input",
+        ),
         of=EVERY,
         why="x - max(x) is inf - inf where the limit of the softmax is 1",
         reproducer="""
@@ -229,7 +235,13 @@ got = F.soft_margin_loss(x, torch.tensor([1.0]))
     ),
     Divergence(
         "sign-of-nan",
-        cases=("L1Loss-*-nan_*", "L1Loss-*inf_*", "L1Loss-*-sweep", "SmoothL1Loss-*beta.0.0-*-nan_*", "SmoothL1Loss-*beta.0.0-*-sweep"),
+        cases=(
+            "L1Loss-*-nan_*",
+            "L1Loss-*inf_*",
+            "L1Loss-*-sweep",
+            "SmoothL1Loss-*beta.0.0-*-nan_*",
+            "SmoothL1Loss-*beta.0.0-*-sweep",
+        ),
         of=("input", "target"),
         why="the derivative of abs is sign, and sign(NaN) is 0: a NaN residual passes a gradient of 0",
         reproducer="""
@@ -387,7 +399,10 @@ got = F.nll_loss(x, torch.zeros(40000, dtype=torch.int64))
     ),
     Divergence(
         "half-smoothing-overflows",
-        cases=("*CrossEntropyLoss-*label_smoothing*-float16-*-large", "*CrossEntropyLoss-*label_smoothing*-float16-*-offset"),
+        cases=(
+            "*CrossEntropyLoss-*label_smoothing*-float16-*-large",
+            "*CrossEntropyLoss-*label_smoothing*-float16-*-offset",
+        ),
         of=EVERY,
         why="label smoothing adds the log-probabilities of all classes before it divides them by their number",
         reproducer="""

@@ -26,19 +26,19 @@ class Judge:
 
     def __call__(
         self, case: Case, quantity: str, got: FloatArray, budget: Budget, cotangent: FloatArray | None = None
-    ) -> None:
-        """Raise unless `got` is within the budget, or within that of a known divergence."""
+    ) -> bool:
+        """Raise unless `got` is within the budget, or within that of a known divergence. Whether it is more than noise."""
         __tracebackhide__ = True
         verdict = compare(got, budget, case.format)
         self._record(case, quantity, verdict)
         if not verdict.problem:
-            return
+            return True
         entries = applicable(case, quantity, self.torch_version)
         if entries:
             known = compare(got, widen(entries, case, quantity, budget, cotangent), case.format)
             if not known.problem:
                 self.needed.update(entry.name for entry in entries)
-                return
+                return all(entry.noise is None for entry in entries)
             verdict = known
         raise AssertionError(explain(case, quantity, verdict, entries))
 
@@ -62,7 +62,11 @@ def explain(case: Case, quantity: str, verdict: Verdict, entries: list[Divergenc
     lines += [f"  beyond what is known of it: {entry.name} ({entry.why})" for entry in entries]
     lines += [f"  inputs there: {inputs_at(case, verdict.index)}"]
     where = "test_value" if quantity == "value" else "test_gradient"
-    lines += [f"  repeat: pytest 'tests/{where}.py::{where}[{case.id}]' --device {case.device} --seed {case.seed}", "", snippet(case, quantity)]
+    lines += [
+        f"  repeat: pytest 'tests/{where}.py::{where}[{case.id}]' --device {case.device} --seed {case.seed}",
+        "",
+        snippet(case, quantity),
+    ]
     return "\n".join(lines)
 
 
@@ -71,7 +75,11 @@ def inputs_at(case: Case, index: tuple[int, ...]) -> str:
     said = []
     for name, value in flatten(case.truth.drawn.arguments).items():
         at = tuple(min(i, n - 1) for i, n in zip(index, value.shape, strict=False))
-        said.append(f"{name}{list(at)} = {value[at]!r}" if value[at].ndim == 0 else f"{name}{list(at)} = {np.array2string(value[at], threshold=8)}")
+        said.append(
+            f"{name}{list(at)} = {value[at]!r}"
+            if value[at].ndim == 0
+            else f"{name}{list(at)} = {np.array2string(value[at], threshold=8)}"
+        )
     return "; ".join(said)
 
 
@@ -80,7 +88,9 @@ def snippet(case: Case, quantity: str) -> str:
     drawn = case.truth.drawn
     size = sum(np.size(a) for a in flatten(drawn.arguments).values())
     if size > 2000 or case.row.function in ADAPTERS:
-        return f"  ({size} numbers{'' if size > 2000 else ', most of them in layers'}: repeat it with the command above)"
+        return (
+            f"  ({size} numbers{'' if size > 2000 else ', most of them in layers'}: repeat it with the command above)"
+        )
     where = case.row.namespace or "torch.nn.functional"
     parts = [f"{name}={_literal(value, case)}" for name, value in drawn.arguments.items()]
     options = [f"{name}={value!r}" for name, value in drawn.options.items()]
@@ -102,4 +112,3 @@ def _literal(value: Any, case: Case) -> str:
     text = repr(np.asarray(value).tolist()).replace("nan", "float('nan')").replace("-inf", "float('-inf')")
     text = text.replace("inf", "float('inf')").replace("float('-float('inf')')", "float('-inf')")
     return f"torch.tensor({text}, dtype={dtype}, device={case.device!r})"
-

@@ -99,7 +99,11 @@ def module(row: Row, variant: Variant, tensors: Tensors, reduction: str) -> torc
     given |= {a.name: tensors[a.name] for a in row.arguments if a.place == "constructor" and a.name in tensors}
     if row.name == "LinearCrossEntropyLoss":
         weight, bias = tensors["linear_weight"], tensors.get("linear_bias")
-        shape = {"in_features": weight.shape[-1], "num_classes": weight.shape[0], "out_features": tuple(weight.shape[1:-1])}
+        shape = {
+            "in_features": weight.shape[-1],
+            "num_classes": weight.shape[0],
+            "out_features": tuple(weight.shape[1:-1]),
+        }
         made = torch.nn.LinearCrossEntropyLoss(**shape, bias=bias is not None, reduction=reduction, **given)
         made.linear.weight = torch.nn.Parameter(weight.detach().reshape(-1, weight.shape[-1]))
         if bias is not None:

@@ -1,6 +1,5 @@
 """Is the gradient right? In every argument that torch differentiates, for a random cotangent."""
 
-
 from .judge import Judge
 from .subject import ADAPTERS, array, call_function, differentiable, tensor, tensors
 

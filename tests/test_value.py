@@ -11,8 +11,8 @@ def test_value(case, subject, judge: Judge) -> None:
     given = tensors(case.truth.drawn, case.format, case.device)
     got = call_function(subject, case.row, case.variant, given, case.reduction)
     assert got.dtype == getattr(torch, case.format.name), f"{case.id}: the result has dtype {got.dtype}"
-    judge(case, "value", array(got), case.truth.value(case.reduction))
-    if subject is torch.nn.functional and has_module(case.row, given):
+    sound = judge(case, "value", array(got), case.truth.value(case.reduction))
+    if sound and subject is torch.nn.functional and has_module(case.row, given):
         module = call_module(case.row, case.variant, given, case.reduction)
         assert torch.equal(_bits(module), _bits(got)), f"{case.id}: the module gives {module}, the function {got}"
 
@@ -20,5 +20,3 @@ def test_value(case, subject, judge: Judge) -> None:
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
     integer = {8: torch.int64, 4: torch.int32, 2: torch.int16}[tensor.element_size()]
     return tensor.detach().contiguous().view(integer)
-
-
