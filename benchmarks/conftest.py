@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--growth", action="store_true", help="growth with size, as series, too")
     group.addoption("--path", action="append", help=f"repeatable: {', '.join(PATHS)} or any importable namespace (default: all of these)")
     group.addoption("--mode", action="append", choices=["forward", "backward", "both"], help="repeatable (default: all)")
-    group.addoption("--row-seconds", type=float, help="time a row for at most so long (default: 3, with --quick 1)")
+    group.addoption("--row-seconds", type=float, help="time a row for at most so long (default: 2, with --quick 1)")
     group.addoption("--heap", choices=["retained", "default"], default="retained", help="whether freed memory is kept, so that no time goes into page faults (default: retained)")
     group.addoption("--speed-report", metavar="DIR", help="write report.md, report.json with the raw pairs, and plots")
     group.addoption("--self-check", action="store_true", help="measure this tool's false alarms and power on this machine, and nothing else")
@@ -78,7 +78,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     given = [a for a in config.invocation_params.args if a in ("--large", "--growth", "--quick")]
     made = Run(
         _device(config),
-        seconds=option("--row-seconds") or (1.0 if option("--quick") else 3.0),
+        seconds=option("--row-seconds") or (1.0 if option("--quick") else 2.0),
         seed=option("--seed", default=0),
         retain=option("--heap") == "retained",
         repeat=" ".join(["pytest benchmarks", *given]),
@@ -93,10 +93,6 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Know how much there is to do."""
     session.config.stash[PROGRESS] = {"all": len(session.items), "done": 0, "began": time.monotonic()}
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Nothing but the outcome: progress is told by the status."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -67,9 +67,11 @@ class Duel:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)  # noqa: S311
-        found = [batch(t, self.clock, self.shortest) for t in (self.task, self.rival)]
-        self.calls = tuple(self.multiple * math.ceil(calls / self.multiple) for calls, _ in found)
-        self.pair_seconds = sum(n * each for n, (_, each) in zip(self.calls, found, strict=True))
+        each = [batch(task, self.clock, self.shortest)[1] for task in (self.task, self.rival)]
+        length = max(self.shortest, *each)  # the same for both: a longer sample is preempted more often
+        wanted = [math.ceil(length / seconds) for seconds in each]
+        self.calls = [self.multiple * math.ceil(calls / self.multiple) for calls in wanted]
+        self.pair_seconds = sum(calls * seconds for calls, seconds in zip(self.calls, each, strict=True))
 
     def before(self) -> None:
         """Draw the order of the next pair, and make ready."""

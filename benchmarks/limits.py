@@ -10,13 +10,12 @@ import functools
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .clock import batch, clock_for
 from .duel import Calls
 
-SAMPLES = 15
+SAMPLES = 25  # of which the fastest counts: a limit is what can be reached
 
 
 class Copy:
@@ -40,7 +39,7 @@ def bandwidth(moved: int, device: torch.device) -> float:
 def _bandwidth(moved: int, device: torch.device) -> float:
     task, clock = Calls(Copy(moved, device)), clock_for(device)
     calls, _ = batch(task, clock)
-    return moved / float(np.median([clock.sample(task.prepare(calls), calls).seconds for _ in range(SAMPLES)]))
+    return moved / min(clock.sample(task.prepare(calls), calls).seconds for _ in range(SAMPLES))
 
 
 @functools.cache

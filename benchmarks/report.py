@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import textwrap
 import time
 from collections.abc import Iterator
 from itertools import groupby
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .departures import DEPARTURES
+from .departures import DEPARTURES, departure
 from .results import Result, load
 from .run import verdicts
 from .verdict import CONFIDENCE, as_json
@@ -27,7 +28,7 @@ WIDTH = 120
 HEAD = ("path", "ns/elem", "GB/s", "limit", "memory", "kernels", "compile", "pays", "time / rival", "misses", "verdict")
 LAYOUT = "{:<17}{:>8}{:>7}{:>7}{:>8}{:>8}{:>8}{:>8} {:>20}{:>7}  {}"
 LEGEND = (
-    "ns/elem and GB/s: median time per element of the first argument, and the bytes that must be moved over it",
+    "ns/elem and GB/s: the rival's median time in its calmest row, times the ratio, per element; the bytes that must be moved over it",
     "limit: share of the time that a plain copy of those bytes would take here (c: in cache, m: from memory), or the matrix product",
     "memory: peak beyond the inputs, as a multiple of them; pays: calls until compiling has paid",
     f"time / rival: with its {CONFIDENCE:.1%} interval, below 1 is faster; misses: the smallest slowdown this row could not have missed",
@@ -43,7 +44,7 @@ def lines_of(result: Result) -> tuple[str, ...]:
     memory = f"{result.peak / result.input_bytes:.2f}x" if result.input_bytes > 4096 else _bytes(result.peak)
     compile_time = "" if math.isnan(result.compile_cold) else f"{result.compile_cold:.1f} s"
     pays = "" if math.isnan(result.compile_cold) else _count(result.pays_after)
-    word = str(v) if result.path != result.rival else f"{v} (its twin)"
+    word = v.word if result.path != result.rival else f"{v.word} (its twin)"
     return (
         result.path,
         _number(result.ns_per_element),
@@ -73,7 +74,7 @@ def _bytes(n: int) -> str:
 
 def cases(results: list[Result]) -> Iterator[tuple[str, list[Result]]]:
     """The rows of each case, with the case's title."""
-    for case, found in groupby(results, key=lambda r: r.id.removesuffix("-" + r.path)):
+    for case, found in groupby(results, key=lambda r: r.case):
         several = list(found)
         yield case, several
 
@@ -117,12 +118,14 @@ def footer(run: Run) -> Iterator[str]:
     """What to know before believing the table."""
     yield from LEGEND
     yield "verdicts: " + ", ".join(f"{n} {word}" for word, n in sorted(verdicts(run.results).items()))
+    for why in dict.fromkeys(r.verdict.why for r in run.results if r.verdict and r.verdict.why):
+        yield f"contaminated: {why}"
     yield "canaries: " + "; ".join(f"{c.name} {c.verdict.ratio:.3f} {c.verdict.word}{'' if c.sings else ' (MUST BE ' + c.expected + ')'}" for c in run.canaries)
     for why in dict.fromkeys(r.excused for r in run.results if r.excused):
         yield f"* beyond the budget of accuracy, {len([r for r in run.results if r.excused == why])} rows: {why}"
-    idle = [d.rows for d in DEPARTURES if d not in run.used]
+    idle = [d.rows for d in DEPARTURES if d not in run.used and any(departure(r.id) is d for r in run.results)]
     if idle:
-        yield f"departures that nothing here needed: {', '.join(idle)}"
+        yield f"departures that no row here needed any more: {', '.join(idle)}"
     yield "; ".join(f"{name}: {value}" for name, value in environment(run).items())
     yield f"one row again: {run.repeat} -k ID-PATH, as in {run.results[-1].repeat}"
 
@@ -135,7 +138,8 @@ def table(run: Run) -> Iterator[str]:
         yield _fit(title(case, results[0]))
         yield from (_fit(LAYOUT.format(*("  " + c if i == 0 else c for i, c in enumerate(lines_of(r))))) for r in results)
     yield ""
-    yield from footer(run)
+    for line in footer(run):
+        yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _fit(line: str) -> str:

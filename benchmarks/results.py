@@ -42,15 +42,27 @@ class Result:
     load: float = math.nan
     pairs: list[Pair] = field(default_factory=list)
     verdict: Verdict | None = None
+    calm_rival_seconds: float = math.nan  # the rival's median in the calmest row of the case
     repeat: str = ""
 
     def _column(self, index: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.array([pair[index] for pair in undisturbed(self.pairs)])
 
     @property
-    def seconds(self) -> float:
-        """Per call, the median."""
+    def case(self) -> str:
+        """The id without the path."""
+        return self.id.removesuffix(f"-{self.path}")
+
+    @property
+    def median(self) -> float:
+        """Seconds per call in this row's own pairs."""
         return float(np.median(self._column(0))) if self.pairs else math.nan
+
+    @property
+    def seconds(self) -> float:
+        """Seconds per call: the ratio, times the rival's in the calmest row, so that rows can be read side by side."""
+        calm = self.calm_rival_seconds
+        return self.median if self.verdict is None or math.isnan(calm) else self.verdict.ratio * calm
 
     @property
     def rival_seconds(self) -> float:
@@ -60,7 +72,7 @@ class Result:
     @property
     def spread(self) -> float:
         """The interquartile range as a share of the median."""
-        return float(np.subtract(*np.percentile(self._column(0), [75, 25]))) / self.seconds if self.pairs else math.nan
+        return float(np.subtract(*np.percentile(self._column(0), [75, 25]))) / self.median if self.pairs else math.nan
 
     @property
     def faults(self) -> float:
@@ -87,12 +99,12 @@ class Result:
         """Calls until compiling has paid; infinity if it never does."""
         if math.isnan(self.compile_cold):
             return math.nan
-        saved = self.rival_seconds - self.seconds
+        saved = self.rival_seconds - self.median
         return math.ceil(self.compile_cold / saved) if saved > 0 else math.inf
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, the derived numbers included."""
-        derived = ("seconds", "spread", "faults", "ns_per_element", "bytes_per_second", "limit_share", "pays_after")
+        derived = ("median", "seconds", "spread", "faults", "ns_per_element", "bytes_per_second", "limit_share", "pays_after")
         found = asdict(self) | ({name: getattr(self, name) for name in derived} if self.pairs else {})
         return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
 

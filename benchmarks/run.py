@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,12 +19,10 @@ from .duel import Duel
 from .footprint import footprint
 from .paths import COMPILED, PATHS, function
 from .results import Result, load
-from .step import Step
+from .step import Inputs, Step, inputs_of
 from .verdict import Verdict
-from .verify import check
-from .workloads import Case
-
-WRONG = 1.0  # budgets
+from .verify import check, refusal
+from .workloads import Case, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +69,13 @@ class Run:
         self.retained = self.retain and self.device.type == "cpu" and retain_heap()
         self.cache = Cache()
         self.began, self.load_before = time.time(), load()
-        self._rival: tuple[Case, Step] | None = None
+        self._inputs: tuple[Case, Inputs] | None = None
+        self._compiled: dict[tuple[Workload, str, str], Compiling] = {}
         self.listen()
 
     def listen(self) -> None:
-        """Ask the canaries."""
-        self.canaries += canaries(self.device, seed=self.seed + len(self.canaries))
+        """Ask the canaries; they may take longer than a row, for on them all rows depend."""
+        self.canaries += canaries(self.device, budget=8 * self.seconds, seed=self.seed + len(self.canaries))
 
     def close(self) -> str:
         """Ask the canaries again; a sentence if the run is not to be trusted."""
@@ -84,8 +84,13 @@ class Run:
         silent = [f"{c.name}: {c.verdict}" for c in self.canaries if not c.sings]
         if silent:
             self._contaminate(self.results, "canary: " + "; ".join(silent))
-        for case in {r.id.removesuffix("-" + r.path) for r in self.results if r.path == r.rival and r.verdict and r.verdict.flagged}:
-            self._contaminate([r for r in self.results if r.id.startswith(case + "-")], "the rival differs from its own twin")
+        for case in {r.case for r in self.results}:
+            mine = [r for r in self.results if r.case == case]
+            calmest = min((r.rival_seconds for r in mine if r.pairs), default=math.nan)
+            if any(r.path == r.rival and r.verdict and r.verdict.flagged for r in mine):
+                self._contaminate(mine, "the rival differs from its own twin")
+            for result in mine:
+                result.calm_rival_seconds = calmest
         return f"no verdict in this run, for a canary came out wrong: {'; '.join(silent)}" if silent else ""
 
     @staticmethod
@@ -107,23 +112,27 @@ class Run:
         result.peak, result.operators = watched.peak, list(watched.kernels)
         result.kernels = len(watched.kernels)
         if compiling is not None:
-            result.compile_cold, result.compile_warm = compiling.cold, compiling.warm
-            result.kernels = result.kernels or compiling.kernels
+            known = self._compiled.setdefault((row.case.workload, row.case.dtype, row.path), compiling)
+            result.compile_cold, result.compile_warm = known.cold, known.warm
+            result.kernels = result.kernels or known.kernels
         dtype = getattr(torch, row.case.dtype)
         result.least_seconds = limits.least_seconds(step.must_move, step.flops, dtype, self.device)
-        duel = Duel(step, self._opponent(row, result), clock_for(self.device), seed=self.seed)
+        rival, _ = self._made(Row(row.case, result.rival))  # of the rival's own row, a twin
+        duel = Duel(step, rival, clock_for(self.device), seed=self.seed)
         runner(duel, duel.rounds(self.seconds))
         result.calls, result.load = duel.calls[0], load()
         result.pairs, result.verdict = duel.raw, duel.verdict
         return result
 
     def _made(self, row: Row) -> tuple[Step, Compiling | None]:
+        if self._inputs is None or self._inputs[0] != row.case:
+            self._inputs = None  # the last case's go first
+            self._inputs = (row.case, inputs_of(row.case, self.device))
         if row.path in COMPILED:
-            return compiled(row.path, row.case, self.device, self.cache)
+            return compiled(row.path, row.case, self._inputs[1], self.cache)
         found = function(row.path, row.case.workload.loss)
         assert found is not None
-        rotate = 1 if self.device.type == "cpu" else 3
-        return Step(found, row.case, self.device, rotate=rotate), None
+        return Step(found, row.case, self._inputs[1]), None
 
     def _described(self, row: Row, step: Step) -> Result:
         case = row.case
@@ -148,23 +157,11 @@ class Run:
 
     def _right(self, row: Row, step: Step, result: Result) -> bool:
         checked, known = check(step), departure(row.id)
-        result.checked = checked.worst
-        if checked.worst <= WRONG:
-            return True
-        if known is not None:
+        result.checked, result.problem = checked.worst, refusal(row.id, checked)
+        if checked.worst > 1 and known is not None:
             self.used.add(known)
             result.excused = known.why
-            if checked.worst <= known.budgets and checked.worst < float("inf"):
-                return True
-        result.problem = checked.problem
-        return False
-
-    def _opponent(self, row: Row, result: Result) -> Step:
-        """The rival's step: made once per case. The rival itself meets a twin."""
-        if self._rival is None or self._rival[0] != row.case:
-            self._rival = None
-            self._rival = (row.case, self._made(Row(row.case, result.rival))[0])
-        return self._rival[1]
+        return not result.problem
 
 
 def verdicts(results: list[Result]) -> dict[str, int]:

@@ -19,11 +19,10 @@ import torch
 
 from .canaries import SLOWED, TWENTY
 from .clock import Task, clock_for, retain_heap
-from .duel import Duel, Slowed
+from .duel import Calls, Duel, Slowed
 from .limits import Copy
-from .duel import Calls
 from .paths import function
-from .step import Step
+from .step import Step, inputs_of
 from .verdict import as_json, upper_bound
 from .workloads import cases
 
@@ -56,26 +55,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if ok else 1
 
 
-def tasks() -> dict[str, Task]:
-    """What is compared with itself: shapes where overhead rules, shapes in cache, shapes beyond it, and a copy."""
+def tasks() -> dict[str, tuple[Task, Task]]:
+    """What meets its twin: shapes where overhead rules, shapes in cache, shapes beyond it, and a copy."""
     device = torch.device("cpu")
     by_id = {case.id: case for case in cases(("quick", "default"))}
-    found: dict[str, Task] = {}
+    found: dict[str, tuple[Task, Task]] = {}
     for case, path in CASES:
         made = function(path, by_id[case].workload.loss)
         assert made is not None
-        found[f"{case}-{path}"] = Step(made, by_id[case], device)
-    return {**found, "copy-1MiB": Calls(Copy(1 << 20, device))}
+        inputs = inputs_of(by_id[case], device)
+        found[f"{case}-{path}"] = (Step(made, by_id[case], inputs), Step(made, by_id[case], inputs))
+    copy = Copy(1 << 20, device)
+    return {**found, "copy-1MiB": (Calls(copy), Calls(copy))}
 
 
 def _trials(share: float, wanted: int, seconds: float) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     several = tasks()
     while len(found) < wanted:
-        for name, task in several.items():
+        for name, (task, twin) in several.items():
             slowed = Slowed(task, share) if share else task
             begun = time.perf_counter()
-            duel = Duel(slowed, task, clock_for(torch.device("cpu")), TWENTY if share else 1, seed=len(found)).settle(seconds)
+            duel = Duel(slowed, twin, clock_for(torch.device("cpu")), TWENTY if share else 1, seed=len(found)).settle(seconds)
             took = time.perf_counter() - begun
             found.append({"task": name, "slowed": share, "took": round(took, 2), "load": os.getloadavg()[0], **as_json(duel.verdict)})
             if sys.stderr.isatty():

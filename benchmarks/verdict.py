@@ -145,7 +145,7 @@ def judge_pairs(launches: Sequence[Sequence[Pair]], *, cpu_clock: bool = True) -
 
 def stalled(pairs: Sequence[Pair]) -> str:
     """A reason to distrust the pairs, or nothing: one of the two waited for the processor, and the other did not."""
-    own, other = (sum(pair[i + 1] for pair in pairs) / sum(pair[i] for pair in pairs) for i in (0, 4))
+    own, other = (float(np.median([pair[i + 1] / pair[i] for pair in pairs])) for i in (0, 4))
     if max(own, other) > STALLED * max(1.0, min(own, other)):
         return f"wall/CPU {own:.1f} against {other:.1f}"
     return ""

@@ -18,16 +18,23 @@ from reference.arithmetic import exp, log_softmax
 from reference.formats import FORMATS
 from reference.loss import Loss
 
+from .departures import departure
 from .step import Step, reduction
-from .workloads import Case, Workload
+from .workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The worst error of a path, in units of the budget, and what is wrong, if anything is."""
+    """The worst error of the value and of the gradients, in units of their budgets; a sentence if one is above 1."""
 
-    worst: float
+    value: float
+    gradients: float
     problem: str
+
+    @property
+    def worst(self) -> float:
+        """Of all."""
+        return max(self.value, self.gradients)
 
 
 def check(step: Step) -> Checked:
@@ -35,18 +42,23 @@ def check(step: Step) -> Checked:
     try:
         loss = step()
         gradients = step.gradients(loss)
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the answer is that it cannot be timed
-        return Checked(np.inf, f"raises {type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}")
+    except Exception as error:  # noqa: BLE001 - whatever it raises, it cannot be timed
+        said = str(error).strip().splitlines() or [""]
+        return Checked(np.inf, np.inf, f"raises {type(error).__name__}: {said[0][:200]}")
     workload, dtype = step.case.workload, step.case.dtype
     truth = _truth(workload, dtype)
     names = [n for n, t in step.inputs[0].items() if t.requires_grad]
     found = {"value": loss, **dict(zip(names, gradients, strict=True))}
-    worst, problem = 0.0, ""
-    for name, budget in truth.items():
-        verdict = compare(_array(found[name]), budget, FORMATS[dtype])
-        worst = max(worst, verdict.ratio)
-        problem = problem or (verdict.problem and f"{name}: {verdict.problem}")
-    return Checked(worst, problem)
+    verdicts = {name: compare(_array(found[name]), budget, FORMATS[dtype]) for name, budget in truth.items()}
+    problem = next((f"{name}: {verdict.problem}" for name, verdict in verdicts.items() if verdict.problem), "")
+    return Checked(verdicts["value"].ratio, max(verdicts[name].ratio for name in names), problem)
+
+
+def refusal(row: str, checked: Checked) -> str:
+    """Why a row is not timed: it errs more than the budget, and more than a departure allows; or nothing."""
+    known = departure(row)
+    allowed = known.gradients if known is not None and np.isfinite(known.gradients) else 1.0
+    return checked.problem if checked.value > 1 or checked.gradients > allowed else ""
 
 
 @functools.lru_cache(maxsize=2)
@@ -74,5 +86,3 @@ def _ctc_of_logits(log_probs: Any, *args: Any, **options: Any) -> Loss:
 def _array(tensor: torch.Tensor) -> Any:
     return tensor.detach().to("cpu", torch.float64).numpy()
 
-
-__all__ = ["Case", "Checked", "check"]
