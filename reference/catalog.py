@@ -342,7 +342,7 @@ CATALOG: tuple[Row, ...] = (
         "LinearCrossEntropyLoss",
         "linear_cross_entropy",
         (
-            argument("input", "features", "*-C-d1"),
+            argument("input", "features", "*-C-d1-d2-d3"),
             argument("linear_weight", "layer", "*-N", place="parameter"),
             Argument(
                 "target",
