@@ -48,7 +48,7 @@ def entropy(p: FloatArray, *, base: float | None = None) -> Loss:
     Source: Shannon (1948), doi:10.1002/j.1538-7305.1948.tb01338.x; Cover and Thomas (2006), section 2.1.
     """
     _distributions(p=p)
-    return _in_base(base, Loss(-times(p, log(p)).sum(-1), {"p": -(log(p) + 1)}))
+    return _in_base(base, Loss(-times(p, log(p)).sum(-1), {"p": -(log(p) + 1)}, sizes={"p": abs(log(p)) + 1}))
 
 
 @loss(default="none")
@@ -66,7 +66,8 @@ def kl_divergence(p: FloatArray, q: FloatArray, *, base: float | None = None) ->
     _distributions(p=p, q=q)
     own, other = times(p, log(p)), times(p, log(q))
     partials = {"p": log(p) - log(q) + 1, "q": _slope(p, q)}
-    return _in_base(base, Loss((own - other).sum(-1), partials, magnitude=(abs(own) + abs(other)).sum(-1)))
+    magnitude, sizes = (abs(own) + abs(other)).sum(-1), {"p": abs(log(p)) + abs(log(q)) + 1}
+    return _in_base(base, Loss((own - other).sum(-1), partials, magnitude=magnitude, sizes=sizes))
 
 
 @loss(default="none")
@@ -110,5 +111,5 @@ def _in_base(base: float | None, found: Loss) -> Loss:
     require(base > 1, "base", repr(base), "more than 1, or None for nats")
     nats = log(number(base, found.value))
     size = None if found.magnitude is None else found.magnitude / nats
-    partials = {name: partial / nats for name, partial in found.partials.items()}
-    return replace(found, value=found.value / nats, partials=partials, magnitude=size)
+    partials, sizes = ({name: a / nats for name, a in given.items()} for given in (found.partials, found.sizes))
+    return replace(found, value=found.value / nats, partials=partials, sizes=sizes, magnitude=size)
