@@ -45,9 +45,9 @@ BESIDES = (
 NORMALIZED = ("entropy", "kl_divergence", "cross_entropy_of")
 """These refuse rows that do not sum to 1, as no row does after it was rounded to half precision."""
 
-TIES = ("tiny",)
-"""Here inputs are nothing beside a triplet loss's eps: which of two distances is the smaller, and so the gradient under
-`swap`, is beyond 50 digits, too."""
+TIES = ("tiny", "huge", "zero")
+"""Here two distances are equal but for a rounding, of eps or of the inputs beside it: which is the smaller, and so the
+gradient of a triplet loss under `swap`, is beyond 50 digits, too."""
 
 VALUE = {
     "adaptive_log_softmax_with_loss": "*-F-C",
