@@ -92,6 +92,12 @@ def naive_soft_margin(truth: Truth, input: FloatArray, target: FloatArray) -> Lo
     return replace(loss, value=np.where(lost, np.inf, loss.value), partials=partials, magnitude=abs(loss.value) + 1)
 
 
+def soft_margin_early(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
+    """log1p(exp(-y x)) with a log1p that is inf from 1e38 on."""
+    loss = truth.definition(input, target)
+    return replace(loss, value=np.where(-target * input > np.log(1e38), np.inf, loss.value))
+
+
 # -- sign, clamp and comparison ---------------------------------------------------------------------------------
 
 

@@ -234,6 +234,20 @@ got = F.soft_margin_loss(x, torch.tensor([1.0]))
         departure=departures.naive_soft_margin,
     ),
     Divergence(
+        "soft-margin-overflows-early",
+        cases=("SoftMarginLoss-*-float32-*", "SoftMarginLoss-*-bfloat16-*"),
+        of=("value",),
+        why="the vector log1p of float32, which bfloat16 takes too, is inf from 1e38 on",
+        reproducer="""
+x = torch.full((64,), -87.5, dtype=torch.bfloat16)
+got = F.soft_margin_loss(x, torch.ones_like(x))
+""",
+        gives=INF,
+        true=87.5,
+        torch="<2.10",
+        departure=departures.soft_margin_early,
+    ),
+    Divergence(
         "sign-of-nan",
         cases=(
             "L1Loss-*-nan_*",

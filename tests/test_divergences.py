@@ -11,7 +11,7 @@ from reference.formats import FORMATS
 from .cases import matrix
 from .divergences import DIVERGENCES, in_release
 from .offers import MISSING, absent, is_missing
-from .subject import call_function, tensors
+from .subject import call_function, differentiable, tensors
 
 HERE = [entry for entry in DIVERGENCES if in_release(entry.torch, torch.__version__)]
 
@@ -52,9 +52,9 @@ def test_what_is_missing_is_still_missing(entry) -> None:
     for dtype in entry.dtypes:
         case = next(c for c in matrix([dtype], [entry.device], 0) if c.row.name == entry.row)
         assert is_missing(case.row, dtype, entry.device, torch.__version__)
-        given = tensors(case.truth.drawn, case.format, entry.device)
+        given = tensors(case.truth.drawn, case.format, entry.device, differentiable=differentiable(case.row, case.truth.drawn))
         with pytest.raises(RuntimeError, match=entry.says):
-            call_function(F, case.row, case.variant, given, case.reduction)
+            call_function(F, case.row, case.variant, given, case.reduction).sum().backward()
 
 
 def test_what_is_absent_is_known() -> None:
