@@ -14,6 +14,7 @@ from reference.loss import flatten
 from .cases import Case
 from .divergences import Divergence, applicable, widen
 from .subject import ADAPTERS
+from .table import Key
 
 
 @dataclass
@@ -21,32 +22,37 @@ class Judge:
     """Compares, records the worst error per loss, dtype and device, and raises with everything one needs to know."""
 
     torch_version: str
-    worst: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
-    needed: set[str] = field(default_factory=set)
+    worst: dict[Key, dict[str, Any]] = field(default_factory=dict)
 
     def __call__(
         self, case: Case, quantity: str, got: FloatArray, budget: Budget, cotangent: FloatArray | None = None
-    ) -> bool:
-        """Raise unless `got` is within the budget, or within that of a known divergence. Whether it is more than noise."""
+    ) -> None:
+        """Raise unless `got` is within the budget, or within that of what torch is known to compute instead."""
         __tracebackhide__ = True
         verdict = compare(got, budget, case.format)
-        self._record(case, quantity, verdict)
         if not verdict.problem:
-            return True
+            self._record(case, quantity, verdict, "")
+            return
         entries = applicable(case, quantity, self.torch_version)
         if entries:
             known = compare(got, widen(entries, case, quantity, budget, cotangent), case.format)
             if not known.problem:
-                self.needed.update(entry.name for entry in entries)
-                return all(entry.noise is None for entry in entries)
+                self._record(case, quantity, verdict, " + ".join(entry.name for entry in entries))
+                return
             verdict = known
         raise AssertionError(explain(case, quantity, verdict, entries))
 
-    def _record(self, case: Case, quantity: str, verdict: Verdict) -> None:
-        key = (case.row.name, case.format.name, case.device)
-        row = self.worst.setdefault(key, {"ratio": -1.0})
-        if verdict.ratio > row["ratio"]:
+    def is_noise(self, case: Case, quantity: str) -> bool:
+        """Whether two calls may differ, as torch is known to return what happened to be in memory."""
+        return any(entry.noise is not None for entry in applicable(case, quantity, self.torch_version))
+
+    def _record(self, case: Case, quantity: str, verdict: Verdict, known_as: str) -> None:
+        """The worst of what is within the budget, and of each known divergence (of numbers, if it has any)."""
+        key = (case.row.name, case.format.name, case.device, known_as)
+        rank = verdict.ratio if np.isfinite(verdict.ratio) or not known_as else -0.5
+        if rank > self.worst.get(key, {"rank": -1.0})["rank"]:
             self.worst[key] = {
+                "rank": rank,
                 "ratio": verdict.ratio,
                 "ulps": verdict.ulps,
                 "case": case.id,

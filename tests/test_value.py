@@ -11,10 +11,11 @@ def test_value(case, subject, judge: Judge) -> None:
     given = tensors(case.truth.drawn, case.format, case.device)
     got = call_function(subject, case.row, case.variant, given, case.reduction)
     assert got.dtype == getattr(torch, case.format.name), f"{case.id}: the result has dtype {got.dtype}"
-    sound = judge(case, "value", array(got), case.truth.value(case.reduction))
-    if sound and subject is torch.nn.functional and has_module(case.row, given):
+    judge(case, "value", array(got), case.truth.value(case.reduction))
+    if subject is torch.nn.functional and has_module(case.row, given):
         module = call_module(case.row, case.variant, given, case.reduction)
-        assert torch.equal(_bits(module), _bits(got)), f"{case.id}: the module gives {module}, the function {got}"
+        same = torch.equal(_bits(module), _bits(got))
+        assert same or judge.is_noise(case, "value"), f"{case.id}: the module gives {module}, the function {got}"
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
