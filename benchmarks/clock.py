@@ -16,7 +16,9 @@ from typing import Protocol
 
 import torch
 
-SHORTEST = 1e-3  # seconds per sample; shorter calls are batched: a clock costs below 0.1 % of that, and most samples fit into a time slice
+SHORTEST = (
+    1e-3  # seconds per sample, of many calls if need be: the clock costs below 0.1 % of it, and it fits a time slice
+)
 
 
 class Task(Protocol):
@@ -117,6 +119,6 @@ def retain_heap() -> bool:
         libc = ctypes.CDLL("libc.so.6")
         trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
         settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 << 20))
-        return all([libc.mallopt(key, value) == 1 for key, value in settings])
+        return all(libc.mallopt(key, value) == 1 for key, value in settings)
     except (OSError, AttributeError):
         return False

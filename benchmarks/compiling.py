@@ -11,8 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch._dynamo
-import torch._inductor.config
+import torch._inductor.config as inductor
+from torch._dynamo import reset
 from torch._inductor.async_compile import AsyncCompile
 
 from .paths import function
@@ -36,7 +36,7 @@ class Cache:
         self.folder = TemporaryDirectory(prefix="benchmarks-")
         self.patch = patch.dict("os.environ", {"TORCHINDUCTOR_CACHE_DIR": self.folder.name})
         self.patch.start()
-        torch._inductor.config.compile_threads = 1  # type: ignore[attr-defined, unused-ignore]
+        inductor.compile_threads = 1
         self.start_up = 0.0
 
     def start(self, device: torch.device) -> float:
@@ -60,7 +60,7 @@ def compiled(path: str, case: Case, inputs: Inputs, cache: Cache) -> tuple[Step,
     cache.start(device)
     times: list[float] = []
     for _ in range(2):
-        torch._dynamo.reset()
+        reset()
         step = Step(_offered(path, case), case, inputs)
         begun = time.perf_counter()
         with _counted() as kernels, suppress(Exception):  # what cannot be compiled is found out by the check

@@ -25,13 +25,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--quick", action="store_true", help="a handful of shapes, eager paths only: under a minute")
     group.addoption("--large", action="store_true", help="the large shapes too: needs time, memory or an accelerator")
     group.addoption("--growth", action="store_true", help="growth with size, as series, too")
-    group.addoption("--path", action="append", help=f"repeatable: {', '.join(PATHS)} or any importable namespace (default: all of these)")
-    group.addoption("--mode", action="append", choices=["forward", "backward", "both"], help="repeatable (default: all)")
+    group.addoption(
+        "--path",
+        action="append",
+        help=f"repeatable: {', '.join(PATHS)} or any importable namespace (default: all of these)",
+    )
+    group.addoption(
+        "--mode", action="append", choices=["forward", "backward", "both"], help="repeatable (default: all)"
+    )
     group.addoption("--row-seconds", type=float, help="time a row for at most so long (default: 2, with --quick 1)")
-    group.addoption("--heap", choices=["retained", "default"], default="retained", help="whether freed memory is kept, so that no time goes into page faults (default: retained)")
+    group.addoption(
+        "--heap",
+        choices=["retained", "default"],
+        default="retained",
+        help="whether freed memory is kept, so that no time goes into page faults (default: retained)",
+    )
     group.addoption("--speed-report", metavar="DIR", help="write report.md, report.json with the raw pairs, and plots")
-    group.addoption("--self-check", action="store_true", help="measure this tool's false alarms and power on this machine, and nothing else")
-    group.addoption("--instructions", action="store_true", help="count instructions of the overhead-bound shapes under Valgrind, and nothing else")
+    group.addoption(
+        "--self-check",
+        action="store_true",
+        help="measure this tool's false alarms and power on this machine, and nothing else",
+    )
+    group.addoption(
+        "--instructions",
+        action="store_true",
+        help="count instructions of the overhead-bound shapes under Valgrind, and nothing else",
+    )
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -55,8 +74,8 @@ def _device(config: pytest.Config) -> torch.device:
 
 def _chosen(config: pytest.Config) -> list[Any]:
     option = config.getoption
-    tiers = ("quick",) if option("--quick") else ("quick", "default")
-    tiers += ("large",) * bool(option("--large")) + ("growth",) * bool(option("--growth"))
+    named = [tier for tier in ("large", "growth") if option(f"--{tier}")]
+    tiers = ("quick", *([] if option("--quick") else ["default"]), *named)
     paths = tuple(option("--path") or (PATHS[:2] if option("--quick") else PATHS))
     dtypes, modes = option("--dtype", default=None), option("--mode")
     chosen = [c for c in cases(tiers) if (not dtypes or c.dtype in dtypes) and (not modes or c.mode in modes)]

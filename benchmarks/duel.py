@@ -66,7 +66,7 @@ class Duel:
     pairs: list[tuple[Sample, Sample]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)  # noqa: S311
+        self.random = random.Random(self.seed)
         each = [batch(task, self.clock, self.shortest)[1] for task in (self.task, self.rival)]
         length = max(self.shortest, *each)  # the same for both: a longer sample is preempted more often
         wanted = [math.ceil(length / seconds) for seconds in each]

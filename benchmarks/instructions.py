@@ -53,9 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def count(case: str, path: str, calls: int) -> tuple[int, str]:
     """Instructions of a process that makes so many calls, and the instruction set that torch took."""
     with TemporaryDirectory() as folder:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", sys.executable, "-c", SCRIPT, case, path, str(calls)]
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={folder}/out",
+            sys.executable,
+            "-c",
+            SCRIPT,
+            case,
+            path,
+            str(calls),
+        ]
         environment = {**os.environ, **ISA, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         counted = re.search(r"Collected\s*:\s*(\d+)", done.stderr)
     if done.returncode or counted is None:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")

@@ -49,7 +49,7 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 1024) -> f
     clock = clock_for(device)
     task = Calls(lambda: torch.mm(a, a))
     calls, _ = batch(task, clock)
-    return 2 * size**3 / float(np.median([clock.sample(task.prepare(calls), calls).seconds for _ in range(5)]))
+    return 2 * size**3 / min(clock.sample(task.prepare(calls), calls).seconds for _ in range(SAMPLES))
 
 
 @functools.cache

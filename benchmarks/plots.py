@@ -9,11 +9,18 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-from .results import Result  # noqa: E402
+from .results import Result
 
-COLOURS = {"fused": "#444444", "unfused": "#d95f02", "compiled_fused": "#1b9e77", "compiled_unfused": "#7570b3", "chunked": "#e7298a"}
+COLOURS = {
+    "fused": "#444444",
+    "unfused": "#d95f02",
+    "compiled_fused": "#1b9e77",
+    "compiled_unfused": "#7570b3",
+    "chunked": "#e7298a",
+}
 INCH_PER_ROW = 0.16
 
 
@@ -30,9 +37,11 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
     return found
 
 
-def ratios(results: list[Result]) -> plt.Figure | None:
+def ratios(results: list[Result]) -> Figure | None:
     """Each row's ratio to its rival with the interval, the slowest first: where fused loses is to the left of 1."""
-    rows = sorted((r for r in results if r.path != r.rival and r.verdict), key=lambda r: -r.verdict.ratio if r.verdict else 0)
+    rows = sorted(
+        (r for r in results if r.path != r.rival and r.verdict), key=lambda r: -r.verdict.ratio if r.verdict else 0
+    )
     if not rows:
         return None
     figure, axes = plt.subplots(figsize=(9, 1 + INCH_PER_ROW * len(rows)))
@@ -40,7 +49,9 @@ def ratios(results: list[Result]) -> plt.Figure | None:
         v = row.verdict
         if v is not None:
             axes.plot([v.low, v.high], [y, y], color=COLOURS.get(row.path, "black"), lw=2)
-            axes.plot(v.ratio, y, "o", color=COLOURS.get(row.path, "black"), ms=3, fillstyle="full" if v.flagged else "none")
+            axes.plot(
+                v.ratio, y, "o", color=COLOURS.get(row.path, "black"), ms=3, fillstyle="full" if v.flagged else "none"
+            )
     axes.set_yticks(range(len(rows)), [r.id for r in rows], fontsize=5)
     axes.invert_yaxis()
     axes.axvline(1, color="grey", lw=1)
@@ -50,7 +61,7 @@ def ratios(results: list[Result]) -> plt.Figure | None:
     return figure
 
 
-def limits(results: list[Result]) -> plt.Figure | None:
+def limits(results: list[Result]) -> Figure | None:
     """Each path's share of the limit."""
     rows = [r for r in results if r.mode == "both"]
     cases = list(dict.fromkeys(r.case for r in rows))
@@ -59,16 +70,25 @@ def limits(results: list[Result]) -> plt.Figure | None:
     figure, axes = plt.subplots(figsize=(9, 1 + INCH_PER_ROW * len(cases)))
     for path, colour in COLOURS.items():
         mine = [r for r in rows if r.path == path]
-        axes.plot([100 * r.limit_share for r in mine], [cases.index(r.case) for r in mine], "o", ms=4, color=colour, label=path.replace("_", " "))
+        axes.plot(
+            [100 * r.limit_share for r in mine],
+            [cases.index(r.case) for r in mine],
+            "o",
+            ms=4,
+            color=colour,
+            label=path.replace("_", " "),
+        )
     axes.set_yticks(range(len(cases)), cases, fontsize=5)
     axes.invert_yaxis()
-    axes.set_xlabel("% of the limit: the time of a plain copy of the bytes that must be moved (or of the matrix products)")
+    axes.set_xlabel(
+        "% of the limit: the time of a plain copy of the bytes that must be moved (or of the matrix products)"
+    )
     axes.legend(fontsize=7)
     axes.grid(axis="x", lw=0.3)
     return figure
 
 
-def growth(results: list[Result]) -> plt.Figure | None:
+def growth(results: list[Result]) -> Figure | None:
     """Time per element against the number of elements, one line per loss and path measured at three sizes or more."""
     series = [(key, points) for key, points in _series(results) if len(points) > 2]
     if not series:
@@ -76,7 +96,14 @@ def growth(results: list[Result]) -> plt.Figure | None:
     figure, axes = plt.subplots(figsize=(8, 5))
     for (loss, path), points in series:
         style = "--" if path == "unfused" else "-"
-        axes.plot([p.elements for p in points], [p.ns_per_element for p in points], style, marker="o", ms=3, label=f"{loss} {path}")
+        axes.plot(
+            [p.elements for p in points],
+            [p.ns_per_element for p in points],
+            style,
+            marker="o",
+            ms=3,
+            label=f"{loss} {path}",
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("elements")
@@ -87,5 +114,7 @@ def growth(results: list[Result]) -> plt.Figure | None:
 
 def _series(results: list[Result]) -> Iterator[tuple[tuple[str, str], list[Result]]]:
     plain = [r for r in results if r.mode == "both" and r.dtype == "float32" and r.workload[0].isdigit()]
-    for key, points in groupby(sorted(plain, key=lambda r: (r.loss, r.path, r.elements)), key=lambda r: (r.loss, r.path)):
+    for key, points in groupby(
+        sorted(plain, key=lambda r: (r.loss, r.path, r.elements)), key=lambda r: (r.loss, r.path)
+    ):
         yield key, list(points)

@@ -17,8 +17,9 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from .verdict import Pair, Verdict, as_json, judge_pairs, logs_of, signs, undist
 from .workloads import TIERS, cases
 
 ROOT = Path(__file__).resolve().parent.parent
-SCREEN, CONFIRM, PAIRS = 5, 8, 60  # launches, fresh launches, pairs in each
+SCREEN, CONFIRM, PAIRS = 5, 8, 60  # launches, fresh launches, pairs in each at least
+FINE = 0.04  # enough pairs for a launch: beyond, launches differ by more
 CHANCE = 2 * 2.0**-CONFIRM  # what the sign test gives if all fresh launches agree: 0.8 %
 TWENTY = 20
 CANARIES = {"copy": 0, "copy slowed by 5%": 1, "copy slowed by 10%": 2}  # calls beyond twenty, in the new one
@@ -36,10 +38,17 @@ class Worker:
     """A process in one of the environments."""
 
     def __init__(self, python: str) -> None:
+        self.python = python
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         command = [python, "-m", "benchmarks.worker"]
-        self.process = subprocess.Popen(  # noqa: S603 - the user names the interpreter
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def ask(self, do: str, **more: Any) -> Any:
@@ -50,10 +59,12 @@ class Worker:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.process.args[0]} died when asked to {do} {more}; run it with -m benchmarks.worker to see why")  # type: ignore[index]
+            raise SystemExit(
+                f"{self.python} died when asked to {do} {more}; run it with -m benchmarks.worker to see why"
+            )
         found = json.loads(line)
         if "error" in found:
-            raise SystemExit(f"{self.process.args[0]}: {do} {more}: {found['error']}")  # type: ignore[index]
+            raise SystemExit(f"{self.python}: {do} {more}: {found['error']}")
         return found["answer"]
 
     def close(self) -> None:
@@ -109,7 +120,10 @@ class Row:
         if not self.fresh or not first.flagged:
             return first
         again = judge_pairs(self.fresh)
-        certain = signs([logs_of(undisturbed(pairs)) for pairs in self.fresh]) <= CHANCE * (CONFIRM <= len(self.fresh)) + 1e-12
+        certain = (
+            signs([logs_of(undisturbed(pairs)) for pairs in self.fresh])
+            <= CHANCE * (len(self.fresh) >= CONFIRM) + 1e-12
+        )
         if again.flagged and again.word == first.word and certain:
             return again
         return replace(again, word="undecided") if again.flagged else again
@@ -122,7 +136,10 @@ class Row:
         if old.get("operators") != new.get("operators"):
             gone = [o for o in old["operators"] if o not in new["operators"]]
             come = [o for o in new["operators"] if o not in old["operators"]]
-            found.append("operators: " + (" ".join([*(f"-{o}" for o in gone), *(f"+{o}" for o in come)]) or "another order or number"))
+            found.append(
+                "operators: "
+                + (" ".join([*(f"-{o}" for o in gone), *(f"+{o}" for o in come)]) or "another order or number")
+            )
         if old.get("peak") != new.get("peak"):
             found.append(f"peak memory {old['peak']} -> {new['peak']} bytes")
         if old.get("results") != new.get("results"):
@@ -135,8 +152,10 @@ def _middle(pairs: list[Pair]) -> float:
     return float(logs[len(logs) // 2])
 
 
-def launch(pythons: Sequence[str], rows: list[Row], pairs: int, draw: random.Random, *, fresh: bool = False) -> list[dict[str, Any]]:
-    """A fresh pair of processes, and `pairs` pairs of each row."""
+def launch(
+    pythons: Sequence[str], rows: list[Row], pairs: int, seconds: float, draw: random.Random, *, fresh: bool = False
+) -> list[dict[str, Any]]:
+    """A fresh pair of processes, and at least `pairs` pairs of each row, for at most about `seconds`."""
     order = [0, 1]
     draw.shuffle(order)
     workers: dict[int, Worker] = {which: Worker(pythons[which]) for which in order}
@@ -144,7 +163,8 @@ def launch(pythons: Sequence[str], rows: list[Row], pairs: int, draw: random.Ran
         described = [workers[which].ask("describe") for which in (0, 1)]
         for row in rows:
             if row.more is None:
-                row.made = tuple(workers[which].ask("make", case=row.case, path=row.path) for which in (0, 1))  # type: ignore[assignment]
+                old, new = (workers[which].ask("make", case=row.case, path=row.path) for which in (0, 1))
+                row.made = (old, new)
                 if row.trouble:
                     continue
                 calls = [max(made["calls"] for made in row.made)] * 2
@@ -153,12 +173,23 @@ def launch(pythons: Sequence[str], rows: list[Row], pairs: int, draw: random.Ran
                 batches = max(workers[which].ask("make", case="copy", path="")["calls"] for which in (0, 1))
                 whole = -(-batches // TWENTY)
                 calls, claimed = [whole * TWENTY, whole * (TWENTY + row.more)], [whole * TWENTY] * 2
-            found = [_pair(workers, row.name, calls, claimed, draw) for _ in range(pairs)]
+            one = partial(_pair, workers, row.name, calls, claimed, draw)
+            found = list(_pairs(one, pairs, seconds))
             (row.fresh if fresh else row.launches).append(found)
     finally:
         for worker in workers.values():
             worker.close()
     return described
+
+
+def _pairs(draw_one: Callable[[], Pair], pairs: int, seconds: float) -> Iterator[Pair]:
+    """So many pairs, and more while they leave a slowdown of 4 % unseen and there is time: as in `duel.settle`."""
+    found: list[Pair] = []
+    end = time.monotonic() + seconds
+    while len(found) < pairs or (time.monotonic() < end and judge_pairs([found]).detectable > FINE):
+        for _ in range(max(pairs // 4, len(found) // 3, 1)):
+            found.append(draw_one())
+            yield found[-1]
 
 
 def _pair(workers: dict[int, Worker], name: str, calls: list[int], claimed: list[int], draw: random.Random) -> Pair:
@@ -182,7 +213,7 @@ def unlike(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
 def report(rows: list[Row], described: list[dict[str, Any]]) -> Iterator[str]:
     """The table, worst first."""
     yield from unlike(*described)
-    yield f"torch {described[0]['torch']} -> {described[1]['torch']}; time of the new one as a multiple of the old one's"
+    yield f"torch {described[0]['torch']} -> {described[1]['torch']}; ratio: new time over old time"
     bad = [row for row in rows if row.more is not None and row.screened.flagged != bool(row.more)]
     layout = "{:<60} {:>22} {:>7} {:>8}  {}"
     yield layout.format("row", "ratio", "misses", "launches", "verdict")
@@ -195,12 +226,16 @@ def report(rows: list[Row], described: list[dict[str, Any]]) -> Iterator[str]:
         yield from (f"    changed: {change}" for change in row.structure)
     yield from (f"{row.name}: {row.trouble}" for row in rows if row.trouble)
     if bad:
-        yield "no verdict in this run, for a canary came out wrong: " + ", ".join(f"{row.case} {row.screened}" for row in bad)
+        yield "no verdict in this run, for a canary came out wrong: " + ", ".join(
+            f"{row.case} {row.screened}" for row in bad
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare; 1 if something is slower, 2 if the run gives no verdict."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.releases", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.releases", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("old", help="the Python of the environment with the old torch")
     parser.add_argument("new", help="and with the new one")
     parser.add_argument("-k", default="", help="only rows whose id contains this")
@@ -208,8 +243,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--path", default="fused", help="the path to compare (default: fused)")
     parser.add_argument("--mode", default="both", choices=["forward", "backward", "both"])
     parser.add_argument("--launches", type=int, default=SCREEN, help=f"of the screen (default: {SCREEN})")
-    parser.add_argument("--confirm", type=int, default=CONFIRM, help=f"fresh launches for what the screen flags (default: {CONFIRM})")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"per launch and row (default: {PAIRS})")
+    parser.add_argument(
+        "--confirm", type=int, default=CONFIRM, help=f"fresh launches for what the screen flags (default: {CONFIRM})"
+    )
+    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"at least, per launch and row (default: {PAIRS})")
+    parser.add_argument(
+        "--row-seconds", type=float, default=4.0, help="per launch and row, if the pairs spread (default: 4)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the orders")
     parser.add_argument("--json", type=Path, help="write the raw pairs here")
     given = parser.parse_args(arguments)
@@ -217,21 +257,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tiers = tuple(given.tier or ("quick", "default"))
     chosen = [c.id for c in cases(tiers) if c.mode == given.mode and given.k in f"{c.id}-{given.path}"]
     rows = [Row(name, more=more) for name, more in CANARIES.items()] + [Row(case, given.path) for case in chosen]
-    draw, pythons, began = random.Random(given.seed), (given.old, given.new), time.monotonic()  # noqa: S311
+    draw, pythons, began = random.Random(given.seed), (given.old, given.new), time.monotonic()
     described: list[dict[str, Any]] = []
     for number in range(given.launches):
-        described = launch(pythons, rows, given.pairs, draw)
+        described = launch(pythons, rows, given.pairs, given.row_seconds, draw)
         if not number:
             print("\n".join(unlike(*described)) or "like environments", flush=True)
         _progress(f"screen {number + 1}/{given.launches}", began)
     flagged = [row for row in rows if row.more is None and row.launches and row.screened.flagged]
     for number in range(given.confirm if flagged else 0):
-        launch(pythons, flagged, given.pairs, draw, fresh=True)
+        launch(pythons, flagged, given.pairs, given.row_seconds, draw, fresh=True)
         _progress(f"confirm {number + 1}/{given.confirm}, {len(flagged)} rows", began)
     lines = list(report(rows, described))
     print("\n".join(lines))
     if given.json:
-        given.json.write_text(json.dumps({"environments": described, "report": lines, "rows": [_data(row) for row in rows]}))
+        given.json.write_text(
+            json.dumps({"environments": described, "report": lines, "rows": [_data(row) for row in rows]})
+        )
     if any("no verdict" in line for line in lines):
         return 2
     return int(any(row.verdict.word == "slower" for row in rows if row.more is None and row.launches))
@@ -242,7 +284,13 @@ def _progress(what: str, began: float) -> None:
 
 
 def _data(row: Row) -> dict[str, Any]:
-    kept = {"row": row.name if row.more is None else row.case, "launches": row.launches, "fresh": row.fresh, "old": row.made[0], "new": row.made[1]}
+    kept = {
+        "row": row.name if row.more is None else row.case,
+        "launches": row.launches,
+        "fresh": row.fresh,
+        "old": row.made[0],
+        "new": row.made[1],
+    }
     return {**kept, "verdict": as_json(row.verdict) if row.launches else None}
 
 

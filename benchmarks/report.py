@@ -28,10 +28,12 @@ WIDTH = 120
 HEAD = ("path", "ns/elem", "GB/s", "limit", "memory", "kernels", "compile", "pays", "time / rival", "misses", "verdict")
 LAYOUT = "{:<17}{:>8}{:>7}{:>7}{:>8}{:>8}{:>8}{:>8} {:>20}{:>7}  {}"
 LEGEND = (
-    "ns/elem and GB/s: the rival's median time in its calmest row, times the ratio, per element; the bytes that must be moved over it",
-    "limit: share of the time that a plain copy of those bytes would take here (c: in cache, m: from memory), or the matrix product",
+    "ns/elem: the rival's median time in its calmest row, times the ratio, per element of the first argument",
+    "GB/s: the bytes that no implementation can do without moving, over that time",
+    "limit: what a plain copy of those bytes takes (c: in cache, m: from memory), or the matrix product, over that time",
     "memory: peak beyond the inputs, as a multiple of them; pays: calls until compiling has paid",
-    f"time / rival: with its {CONFIDENCE:.1%} interval, below 1 is faster; misses: the smallest slowdown this row could not have missed",
+    f"time / rival: with its {CONFIDENCE:.1%} interval, below 1 is faster",
+    "misses: the smallest slowdown that the row shows in 9 runs of 10; it could miss a smaller one",
 )
 
 
@@ -106,7 +108,11 @@ def environment(run: Run) -> dict[str, Any]:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()
 
 
@@ -120,7 +126,10 @@ def footer(run: Run) -> Iterator[str]:
     yield "verdicts: " + ", ".join(f"{n} {word}" for word, n in sorted(verdicts(run.results).items()))
     for why in dict.fromkeys(r.verdict.why for r in run.results if r.verdict and r.verdict.why):
         yield f"contaminated: {why}"
-    yield "canaries: " + "; ".join(f"{c.name} {c.verdict.ratio:.3f} {c.verdict.word}{'' if c.sings else ' (MUST BE ' + c.expected + ')'}" for c in run.canaries)
+    yield "canaries: " + "; ".join(
+        f"{c.name} {c.verdict.ratio:.3f} {c.verdict.word}{'' if c.sings else ' (MUST BE ' + c.expected + ')'}"
+        for c in run.canaries
+    )
     for why in dict.fromkeys(r.excused for r in run.results if r.excused):
         yield f"* beyond the budget of accuracy, {len([r for r in run.results if r.excused == why])} rows: {why}"
     idle = [d.rows for d in DEPARTURES if d not in run.used and any(departure(r.id) is d for r in run.results)]
@@ -136,7 +145,9 @@ def table(run: Run) -> Iterator[str]:
     yield LAYOUT.format(*HEAD)
     for case, results in cases(run.results):
         yield _fit(title(case, results[0]))
-        yield from (_fit(LAYOUT.format(*("  " + c if i == 0 else c for i, c in enumerate(lines_of(r))))) for r in results)
+        yield from (
+            _fit(LAYOUT.format(*("  " + c if i == 0 else c for i, c in enumerate(lines_of(r))))) for r in results
+        )
     yield ""
     for line in footer(run):
         yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
@@ -178,7 +189,11 @@ def advice(results: list[Result]) -> Iterator[str]:
         best = min(timed, key=lambda r: r.verdict.ratio if r.verdict and r.path != r.rival else 1.0, default=None)
         where = f"{first.workload}, {first.shape}" + ("" if first.dtype == "float32" else f", {first.dtype}")
         share = f"{first.limit_share:.0%}" if first.pairs else ""
-        yield f"| `{first.loss}` | {where} | " + " | ".join(cells) + f" | {share} | {best.path.replace('_', ' ') if best else ''} |"
+        yield (
+            f"| `{first.loss}` | {where} | "
+            + " | ".join(cells)
+            + f" | {share} | {best.path.replace('_', ' ') if best else ''} |"
+        )
     yield ""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .verdict import Pair, Verdict, undisturbed
 
+
 @dataclass
 class Result:
     """One row. Times are seconds per call on the verdict's clock; `pairs` are the raw samples."""
@@ -104,7 +105,16 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, the derived numbers included."""
-        derived = ("median", "seconds", "spread", "faults", "ns_per_element", "bytes_per_second", "limit_share", "pays_after")
+        derived = (
+            "median",
+            "seconds",
+            "spread",
+            "faults",
+            "ns_per_element",
+            "bytes_per_second",
+            "limit_share",
+            "pays_after",
+        )
         found = asdict(self) | ({name: getattr(self, name) for name in derived} if self.pairs else {})
         return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
 

@@ -171,4 +171,3 @@ def verdicts(results: list[Result]) -> dict[str, int]:
         word = result.verdict.word if isinstance(result.verdict, Verdict) else "wrong, not timed"
         found[word] = found.get(word, 0) + 1
     return found
-

@@ -22,6 +22,7 @@ from .clock import Task, clock_for, retain_heap
 from .duel import Calls, Duel, Slowed
 from .limits import Copy
 from .paths import function
+from .results import load
 from .step import Step, inputs_of
 from .verdict import as_json, upper_bound
 from .workloads import cases
@@ -40,15 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.selfcheck", description=__doc__)
     parser.add_argument("--comparisons", type=int, default=300, help="of identical code (default: 300)")
     parser.add_argument("--slowed", type=int, default=100, help="of each slowed twin (default: 100)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="that one comparison may take (default: 10; most need less than 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="that one comparison may take (default: 10; most need less than 1)"
+    )
     parser.add_argument("--json", type=Path, help="keep every verdict here")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     retain_heap()
     began = time.time()
-    found = [trial for share, wanted in ((0.0, given.comparisons), *((s, given.slowed) for s in SLOWED)) for trial in _trials(share, wanted, given.seconds)]
+    found = [
+        trial
+        for share, wanted in ((0.0, given.comparisons), *((s, given.slowed) for s in SLOWED))
+        for trial in _trials(share, wanted, given.seconds)
+    ]
     lines, ok = summary(found)
-    lines.append(f"{(time.time() - began) / 60:.1f} minutes, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    loads = sorted(trial["load"] for trial in found)
+    lines.append(
+        f"load {loads[0]:.1f} to {loads[-1]:.1f}, median {loads[len(loads) // 2]:.1f}, on {os.cpu_count()} cores"
+    )
+    lines.append(f"{(time.time() - began) / 60:.1f} minutes, torch {torch.__version__}")
     print("\n".join(lines))
     if given.json:
         given.json.write_text(json.dumps({"summary": lines, "comparisons": found}, indent=1) + "\n")
@@ -74,11 +85,11 @@ def _trials(share: float, wanted: int, seconds: float) -> list[dict[str, Any]]:
     several = tasks()
     while len(found) < wanted:
         for name, (task, twin) in several.items():
-            slowed = Slowed(task, share) if share else task
+            slowed, multiple = (Slowed(task, share), TWENTY) if share else (task, 1)
             begun = time.perf_counter()
-            duel = Duel(slowed, twin, clock_for(torch.device("cpu")), TWENTY if share else 1, seed=len(found)).settle(seconds)
-            took = time.perf_counter() - begun
-            found.append({"task": name, "slowed": share, "took": round(took, 2), "load": os.getloadavg()[0], **as_json(duel.verdict)})
+            duel = Duel(slowed, twin, clock_for(torch.device("cpu")), multiple, seed=len(found)).settle(seconds)
+            about = {"task": name, "slowed": share, "took": round(time.perf_counter() - begun, 2), "load": load()}
+            found.append({**about, **as_json(duel.verdict)})
             if sys.stderr.isatty():
                 print(f"\r{share:.0%} slower: {len(found)}/{wanted}", end="", file=sys.stderr)
     return found[:wanted]
@@ -88,17 +99,19 @@ def summary(found: list[dict[str, Any]]) -> tuple[list[str], bool]:
     """The rates in words, and whether they are as promised."""
     same = [t for t in found if not t["slowed"]]
     alarms = [t for t in same if t["word"] in ("faster", "slower")]
-    lines = [f"identical code: {len(alarms)} of {len(same)} flagged = {len(alarms) / len(same):.2%} (95 % sure it is below {upper_bound(len(alarms), len(same)):.2%})"]
+    rate, bound = len(alarms) / len(same), upper_bound(len(alarms), len(same))
+    lines = [f"identical code: {len(alarms)} of {len(same)} flagged = {rate:.2%}, and 95 % sure below {bound:.2%}"]
     ok = len(alarms) <= 0.01 * len(same)
     for name in dict.fromkeys(t["task"] for t in same):
         mine = [t for t in same if t["task"] == name]
         words = ", ".join(f"{sum(t['word'] == w for t in mine)} {w}" for w in sorted({t["word"] for t in mine}))
-        lines.append(f"  {name}: {words}; least slowdown seen, median {sorted(t['detectable'] for t in mine)[len(mine) // 2]:.1%}")
+        middle = sorted(t["detectable"] for t in mine)[len(mine) // 2]
+        lines.append(f"  {name}: {words}; could have missed {middle:.1%}, in the median")
     for share in sorted({t["slowed"] for t in found} - {0.0}):
         mine = [t for t in found if t["slowed"] == share]
         caught = sum(t["word"] == "slower" for t in mine)
         longest = max(t["took"] for t in mine)
-        lines.append(f"slower by {share:.0%}: {caught} of {len(mine)} flagged = {caught / len(mine):.1%}; longest comparison {longest:.0f} s")
+        lines.append(f"slower by {share:.0%}: {caught} of {len(mine)} flagged, in at most {longest:.0f} s each")
         ok &= caught >= (0.9 if share < 0.1 else 1.0) * len(mine)
     return lines, ok
 

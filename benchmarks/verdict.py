@@ -61,7 +61,7 @@ def judge(launches: Sequence[npt.ArrayLike], *, stalled: str = "") -> Verdict:
         word = "contaminated"
     elif (low > 0 or high < 0) and abs(middle) > SIGNIFICANT:
         word = "slower" if middle > 0 else "faster"
-    elif -SAME < low and high < SAME:
+    elif low > -SAME and high < SAME:
         word = "same"
     else:
         word = "undecided"

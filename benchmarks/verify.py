@@ -42,7 +42,7 @@ def check(step: Step) -> Checked:
     try:
         loss = step()
         gradients = step.gradients(loss)
-    except Exception as error:  # noqa: BLE001 - whatever it raises, it cannot be timed
+    except Exception as error:
         said = str(error).strip().splitlines() or [""]
         return Checked(np.inf, np.inf, f"raises {type(error).__name__}: {said[0][:200]}")
     workload, dtype = step.case.workload, step.case.dtype
@@ -85,4 +85,3 @@ def _ctc_of_logits(log_probs: Any, *args: Any, **options: Any) -> Loss:
 
 def _array(tensor: torch.Tensor) -> Any:
     return tensor.detach().to("cpu", torch.float64).numpy()
-

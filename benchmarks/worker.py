@@ -37,13 +37,18 @@ class Worker:
         self.device = torch.device("cpu")
         self.clock = clock_for(self.device)
         self.cases = {case.id: case for case in cases(TIERS)}
-        self.tasks: dict[str, Task] = {"copy": Calls(Copy(1 << 18, self.device)), "known": Calls(known_step(self.device))}
+        self.tasks: dict[str, Task] = {
+            "copy": Calls(Copy(1 << 18, self.device)),
+            "known": Calls(known_step(self.device)),
+        }
 
     def describe(self) -> dict[str, Any]:
         """What a comparison should agree on, or at least know."""
         return {
             "torch": torch.__version__.partition("+")[0],
-            "wheel": torch.version.cuda and f"CUDA {torch.version.cuda}" or torch.__version__.partition("+")[2] or "cpu",
+            "wheel": (torch.version.cuda and f"CUDA {torch.version.cuda}")
+            or torch.__version__.partition("+")[2]
+            or "cpu",
             "instruction set": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
             "python": platform.python_version(),
@@ -101,7 +106,7 @@ def main() -> None:
         question = json.loads(line)
         try:
             answer = {"answer": getattr(worker, question.pop("do"))(**question)}
-        except Exception as error:  # noqa: BLE001 - the driver decides what a failure means
+        except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

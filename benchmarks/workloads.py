@@ -64,7 +64,9 @@ class Workload:
     def variant(self) -> Variant:
         """The catalog's variant, in this workload's form."""
         plain = self.row.plain(Form(self.name, self.axes))
-        chosen = {a.name: _choice(a.choices, self.choices[a.name]) for a in self.row.arguments if a.name in self.choices}
+        chosen = {
+            a.name: _choice(a.choices, self.choices[a.name]) for a in self.row.arguments if a.name in self.choices
+        }
         return Variant(plain.form, {**plain.choices, **chosen}, {**plain.options, **self.options}, self.name)
 
     def draw(self, dtype: str) -> Drawn:
@@ -109,19 +111,81 @@ WORKLOADS: tuple[Workload, ...] = (
     # one class of many
     Workload("mnist", "cross_entropy", {"N": 64, "C": 10}, "a batch of MNIST: overhead rules", "quick", modes=SPLIT),
     Workload("imagenet", "cross_entropy", {"N": 256, "C": 1000}, "an ImageNet head", "quick", modes=SPLIT),
-    Workload("lm32k", "cross_entropy", {"N": 128, "C": 32_000}, "a language model, 32,000 tokens", dtypes=("float32", "bfloat16")),
-    Workload("lm128k", "cross_entropy", {"N": 64, "C": 128_256}, "a language model, 128,256 tokens", "large", dtypes=HALVES, modes=SPLIT),
-    Workload("segmentation", "cross_entropy", {"N": 2, "C": 21, "d1": 128, "d2": 128}, "dense segmentation, 21 classes"),
-    Workload("cityscapes", "cross_entropy", {"N": 4, "C": 19, "d1": 512, "d2": 1024}, "dense segmentation, full images", "large"),
-    Workload("smoothed", "cross_entropy", {"N": 256, "C": 1000}, "an ImageNet head, labels smoothed", options={"label_smoothing": 0.1}),
-    Workload("mixup", "cross_entropy", {"N": 256, "C": 1000}, "an ImageNet head, probabilities as targets", choices={"target": "probabilities"}),
+    Workload(
+        "lm32k",
+        "cross_entropy",
+        {"N": 128, "C": 32_000},
+        "a language model, 32,000 tokens",
+        dtypes=("float32", "bfloat16"),
+    ),
+    Workload(
+        "lm128k",
+        "cross_entropy",
+        {"N": 64, "C": 128_256},
+        "a language model, 128,256 tokens",
+        "large",
+        dtypes=HALVES,
+        modes=SPLIT,
+    ),
+    Workload(
+        "segmentation", "cross_entropy", {"N": 2, "C": 21, "d1": 128, "d2": 128}, "dense segmentation, 21 classes"
+    ),
+    Workload(
+        "cityscapes",
+        "cross_entropy",
+        {"N": 4, "C": 19, "d1": 512, "d2": 1024},
+        "dense segmentation, full images",
+        "large",
+    ),
+    Workload(
+        "smoothed",
+        "cross_entropy",
+        {"N": 256, "C": 1000},
+        "an ImageNet head, labels smoothed",
+        options={"label_smoothing": 0.1},
+    ),
+    Workload(
+        "mixup",
+        "cross_entropy",
+        {"N": 256, "C": 1000},
+        "an ImageNet head, probabilities as targets",
+        choices={"target": "probabilities"},
+    ),
     Workload("imagenet", "nll_loss", {"N": 256, "C": 1000}, "log-probabilities of an ImageNet head"),
-    Workload("head8k", "linear_cross_entropy", {"N": 512, "C": 8000, "F": 256}, "the last layer and its loss, 8,000 tokens", scales={"linear_weight": 1 / 16}),
-    Workload("head128k", "linear_cross_entropy", {"N": 2048, "C": 128_256, "F": 2048}, "the last layer of a language model", "large", scales={"linear_weight": 1 / 64}),
+    Workload(
+        "head8k",
+        "linear_cross_entropy",
+        {"N": 512, "C": 8000, "F": 256},
+        "the last layer and its loss, 8,000 tokens",
+        scales={"linear_weight": 1 / 16},
+    ),
+    Workload(
+        "head128k",
+        "linear_cross_entropy",
+        {"N": 2048, "C": 128_256, "F": 2048},
+        "the last layer of a language model",
+        "large",
+        scales={"linear_weight": 1 / 64},
+    ),
     Workload("imagenet", "multi_margin_loss", {"N": 256, "C": 1000}, "an ImageNet head"),
     # many yes or no
-    Workload("coco", "binary_cross_entropy_with_logits", {"N": 256, "C": 80}, "multi-label, pos_weight per class", "quick", choices={"pos_weight": "pos_weight"}, modes=SPLIT),
-    Workload("detection", "binary_cross_entropy_with_logits", {"N": 12_500, "C": 80}, "10^6 anchors x classes, pos_weight", choices={"pos_weight": "pos_weight"}, dtypes=("float32", "bfloat16")),
+    Workload(
+        "coco",
+        "binary_cross_entropy_with_logits",
+        {"N": 256, "C": 80},
+        "multi-label, pos_weight per class",
+        "quick",
+        choices={"pos_weight": "pos_weight"},
+        modes=SPLIT,
+    ),
+    Workload(
+        "detection",
+        "binary_cross_entropy_with_logits",
+        {"N": 12_500, "C": 80},
+        "10^6 anchors x classes, pos_weight",
+        choices={"pos_weight": "pos_weight"},
+        dtypes=("float32", "bfloat16"),
+    ),
     Workload("detection", "sigmoid_focal_loss", {"N": 1250, "C": 80}, "10^5 anchors x classes"),
     Workload("coco", "multilabel_soft_margin_loss", {"N": 256, "C": 80}, "multi-label"),
     Workload("coco", "multilabel_margin_loss", {"N": 32, "C": 80}, "multi-label"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch._dynamo
+import torch._dynamo.config as dynamo
 
 MANY = 100_000  # a matrix of cases is many shapes; past its limit a compiler would quietly run eager code
 
@@ -24,7 +24,7 @@ class Compiled:
             return found
         if name not in self._made:
             for limit in ("recompile_limit", "accumulated_recompile_limit"):
-                if hasattr(torch._dynamo.config, limit):
-                    setattr(torch._dynamo.config, limit, MANY)
+                if hasattr(dynamo, limit):
+                    setattr(dynamo, limit, MANY)
             self._made[name] = torch.compile(found, fullgraph=True, dynamic=self._dynamic)
         return self._made[name]
