@@ -93,9 +93,10 @@ def naive_soft_margin(truth: Truth, input: FloatArray, target: FloatArray) -> Lo
 
 
 def soft_margin_early(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
-    """log1p(exp(-y x)) with a log1p that is inf from 1e38 on."""
+    """log1p(exp(-y x)) with a log1p that is inf from 1e38 on, in float64 from 1e307."""
     loss = truth.definition(input, target)
-    return replace(loss, value=np.where(-target * input > np.log(1e38), np.inf, loss.value))
+    end = np.log(1e307 if truth.format.name == "float64" else 1e38)
+    return replace(loss, value=np.where(-target * input > end, np.inf, loss.value))
 
 
 # -- sign, clamp and comparison ---------------------------------------------------------------------------------
