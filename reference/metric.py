@@ -35,6 +35,7 @@ def cosine_embedding_loss(input1: FloatArray, input2: FloatArray, target: FloatA
     dimensions("input1", input1, (1, 2))
     dimensions("input2", input2, (input1.ndim,))
     shape("target", target, input1.shape[:-1], "(that of input1 without the features)")
+    shape("input2", input2, (*input2.shape[:-1], input1.shape[-1]), "(the features of input1)")
     broadcastable("input2", input2, input1.shape)
     similar = _signs(target) > 0
     norm1, norm2 = norm(input1), norm(input2)
