@@ -11,7 +11,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from reference.catalog import CATALOG, Form, Row, Variant
 from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, seed_of
 
+from .departures import Departure, ctc_through_softmax
 from .divergences import in_release
 from .offers import is_missing
 from .subject import Tensors, array, call_function, differentiable, function, tensor, tensors
@@ -33,6 +34,9 @@ Budgets = dict[str, Budget]
 
 SLACK = 4
 """Of the budget. At a few of the inputs that the drawing of EASY leaves, a norm or a difference uses up to 1.7 of it."""
+
+USAGE: dict[str, Departure] = {"CTCLoss": ctc_through_softmax}
+"""Departures of the matrix that no input avoids: here they are usage."""
 
 
 def _moderate(x: FloatArray, format: Format) -> FloatArray:
@@ -43,6 +47,7 @@ def _moderate(x: FloatArray, format: Format) -> FloatArray:
 EASY: dict[str, Callable[[FloatArray, Format], FloatArray]] = {
     "logits": _moderate,
     "real": _moderate,
+    "features": _moderate,
     "layer": _moderate,
     "built": lambda x, format: _moderate(x, format) / 8,  # matrices: what they add up must be moderate too
     "count": lambda x, format: x + 2,  # Stirling's term is noise to autograd where it is not used, at 1 and below
@@ -55,16 +60,18 @@ SCALES: dict[str, Callable[[Format], float]] = {
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A variant of a loss at easy inputs, in one dtype on one device. `change` alters every array that was drawn."""
+    """A variant of a loss at easy inputs, in one dtype on one device. `change` alters what was drawn, of all arguments or
+    `only` of one."""
 
     row: Row
     variant: Variant
     format: Format
     device: str = "cpu"
     seed: int = 0
-    change: Callable[[Array], Array] = np.asarray
-    _budgets: dict[str, Budgets] = field(default_factory=dict)
-    _vectors: dict[str, torch.Tensor] = field(default_factory=dict)
+    change: Callable[[Array], Any] = np.asarray
+    only: str = ""
+    _budgets: dict[str, Budgets] = field(default_factory=dict, init=False)
+    _vectors: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
 
     @property
     def id(self) -> str:
@@ -84,13 +91,17 @@ class Call:
         if domain in EASY:
             scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
             value = self.format.round(scale * EASY[domain](value, self.format))
-        return value if domain == "alignment" else self.change(value)  # targets and their lengths belong together
+        if self.only not in ("", name) or domain == "alignment":  # targets and their lengths belong together
+            return value
+        return self.change(value)
 
     @cached_property
     def truth(self) -> Truth:
         """The definition at them."""
         definition = getattr(reference, self.row.function).definition
-        return Truth(self.row, self.variant, self.drawn, self.format, "typical", definition)
+        truth = Truth(self.row, self.variant, self.drawn, self.format, "typical", definition)
+        usage = USAGE.get(self.row.name)
+        return truth if usage is None else replace(truth, definition=partial(usage, truth))
 
     @cached_property
     def differentiable(self) -> tuple[str, ...]:
@@ -108,7 +119,8 @@ class Call:
     def cotangent(self, reduction: str) -> FloatArray:
         """Random and representable, of the shape of the result."""
         rng = np.random.default_rng(seed_of(f"{self.id}-{reduction}", self.seed))
-        return self.change(self.format.round(rng.standard_normal(self.truth.loss.reduce(reduction).shape)))
+        drawn = self.format.round(rng.standard_normal(self.truth.loss.reduce(reduction).shape))
+        return drawn if self.only else np.asarray(self.change(drawn))
 
     def vector(self, reduction: str) -> torch.Tensor:
         """The cotangent as a tensor."""
@@ -209,14 +221,14 @@ def takes(config: pytest.Config, row: Row, variant: Variant) -> bool:
     return all(name in known for name in given) or any(p.kind is p.VAR_KEYWORD for p in known.values())
 
 
-def spread(row: Row, forms: Iterable[Form]) -> list[Variant]:
+def spread(row: Row, forms: Iterable[Form], suits: Callable[[Variant], bool] = lambda variant: True) -> list[Variant]:
     """Variants that show every choice of every argument in every form, and every value of every option."""
 
     def shown(v: Variant) -> set[tuple[str, str, str]]:
         chosen = {(v.form.name, name, choice.label) for name, choice in v.choices.items()}
         return chosen | {("", name, repr(value)) for name, value in v.options.items()}
 
-    left = list(replace(row, forms=tuple(forms)).variants())
+    left = [variant for variant in replace(row, forms=tuple(forms)).variants() if suits(variant)]
     unseen, found = set().union(*map(shown, left)), []
     while unseen:
         found.append(max(left, key=lambda v: len(shown(v) & unseen)))

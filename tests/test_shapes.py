@@ -1,0 +1,134 @@
+"""Which shapes does a loss take, and what shape does it return? Documented ones; in them values and gradients are right."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reference.catalog import CATALOG, Row
+from reference.formats import FORMATS
+
+from .calls import Call, devices, formats, implemented, offered, problems, run, same_bits, spread, takes
+from .known import Known, unexpected
+from .shape_departures import SHAPE_DEPARTURES
+from .shapes import BROADCASTS, OTHERWISE, documented, expressible
+from .subject import call_module, has_module
+
+pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning", "ignore:Using a target size:UserWarning")
+
+
+def calls(config: pytest.Config) -> Iterator[Call]:
+    """Every loss in every form that it is documented for, in float32 and in turn in another dtype."""
+    for row, device in itertools.product(offered(config), devices(config)):
+        forms, _ = documented(row)
+        dtypes = [f for f in formats(config) if implemented(row, f, device)]
+        others = [f for f in dtypes if f.name != "float32"]
+        for n, variant in enumerate(v for v in spread(row, forms, expressible) if takes(config, row, v)):
+            for format in {*(f for f in dtypes if f.name == "float32"), *others[n % max(len(others), 1) :][:1]}:
+                yield Call(row, variant, format, device, config.getoption("--seed"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per call."""
+    if "call" in metafunc.fixturenames:
+        found = list(calls(metafunc.config))
+        metafunc.parametrize("call", found, ids=[call.id for call in found])
+    if "stretched" in metafunc.fixturenames:
+        pairs = list(stretched(metafunc.config))
+        metafunc.parametrize("stretched", pairs, ids=[f"{call.id}-{what}" for call, what in pairs])
+
+
+def test_shape(call: Call, subject: Any) -> None:
+    """Unreduced, the documented shape; reduced, none. Gradients are shaped as their arguments; all numbers are right."""
+    said = [unexpected(f"{call.id} {r}", problem(call, r, subject), SHAPE_DEPARTURES) for r in call.row.reductions]
+    assert not any(said), "\n".join(filter(None, said))
+
+
+STRETCHED = ("vector", "matrix", "batch", "rows_of_rows")
+
+
+def stretched(config: pytest.Config) -> Iterator[tuple[Call, str]]:
+    """Calls in which one argument has another shape, and that are calls by the definition; and what was done."""
+    for row, device in itertools.product(offered(config), devices(config)):
+        chosen = [form for form in documented(row)[0] if form.name in STRETCHED]
+        for variant in spread(row, chosen, expressible):
+            plain = Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
+            if all(variant.options[name] == values[0] for name, values in row.options.items()) and takes(config, row, variant):
+                for name, (what, change) in itertools.product(plain.drawn.arguments, OTHERWISE.items()):
+                    call = replace(plain, only=name, change=change)
+                    if isinstance(plain.drawn.arguments[name], np.ndarray) and _defined(plain, call, name):
+                        yield call, f"{name}_{what}"
+
+
+def _defined(plain: Call, call: Call, name: str) -> bool:
+    """Whether the argument has another shape, and the definition takes it."""
+    changed = call.drawn.arguments[name]
+    if changed is None or changed.shape == plain.drawn.arguments[name].shape:
+        return False
+    try:
+        call.truth.loss  # noqa: B018 - evaluated, or refused
+    except ValueError:
+        return False
+    return True
+
+
+def test_broadcast(stretched: tuple[Call, str], subject: Any) -> None:
+    """Where the definition broadcasts torch does, to the same shape and the same numbers; gradients are summed back."""
+    call, what = stretched
+    said = []
+    for reduction in call.row.reductions:
+        got, budgets = run(subject, call, call.given(), reduction), call.budgets(reduction)
+        wrong = "; ".join(problems(got, budgets, call.format))
+        said.append(unexpected(f"{call.id}-{what} {reduction}", wrong, SHAPE_DEPARTURES))
+    assert not any(said), "\n".join(filter(None, said))
+
+
+def test_every_loss_that_broadcasts_is_asked_to(pytestconfig: pytest.Config) -> None:
+    """The definitions broadcast these arguments of these losses, and no others."""
+    found: dict[str, set[str]] = {}
+    for call, _ in stretched(pytestconfig):
+        found.setdefault(call.row.name, set()).add(call.only)
+    expected = {name: arguments for name, arguments in BROADCASTS.items() if name in {row.name for row in offered(pytestconfig)}}
+    assert found == expected
+
+
+@pytest.mark.parametrize("row", CATALOG, ids=lambda row: row.name)
+def test_documented_shapes_include_those_of_the_matrix(row: Row) -> None:
+    """As many axes as each form of the catalog has, and so of every kind that the matrix asks about."""
+    ranks = {len(form.axes) for form in documented(row)[0]}
+    assert {len(form.axes) for form in row.forms} <= ranks
+
+
+@pytest.mark.parametrize("entry", [e for e in SHAPE_DEPARTURES if e.here()], ids=lambda entry: entry.name)
+def test_every_departure_matches_a_case(entry: Known, pytestconfig: pytest.Config) -> None:
+    """An entry that matches no case is a slip of the pen."""
+    cases = [(call.id, call) for call in calls(pytestconfig)] + [(f"{call.id}-{what}", call) for call, what in stretched(pytestconfig)]
+    assert any(entry.covers(f"{id} {r}") for id, call in cases for r in call.row.reductions)
+
+
+def problem(call: Call, reduction: str, subject: Any) -> str:
+    """What is wrong with shapes, dtypes, places or numbers."""
+    given = call.given()
+    try:
+        got = run(subject, call, given, reduction)
+    except (RuntimeError, ValueError, TypeError, IndexError) as refusal:
+        return f"{type(refusal).__name__}: {refusal}"
+    shape = call.variant.form.shape(documented(call.row)[1]) if reduction == "none" else ()
+    if tuple(got.value.shape) != shape:
+        return f"has shape {tuple(got.value.shape)}, not {shape}"
+    for name, tensor in {"value": got.value, **got.gradients}.items():
+        like = given.get(name, got.value)
+        found = (tuple(tensor.shape), tensor.dtype, tensor.device)
+        wanted = (tuple(like.shape), next(iter(call._tensors.values())).dtype, next(iter(given.values())).device)
+        if found != wanted:
+            return f"{name} is of {found}, not {wanted}"
+    wrong = problems(got, call.budgets(reduction), call.format)
+    if subject is torch.nn.functional and has_module(call.row, given):
+        wrong += [] if same_bits(call_module(call.row, call.variant, given, reduction), got.value) else ["the module gives another value"]
+    return "; ".join(wrong)
