@@ -76,7 +76,8 @@ class BadCall:
     @property
     def fatal(self) -> bool:
         """Whether it may end the process where nobody checks: an index, or what is indexed, is wrong."""
-        return bool(self.good.limits) and self.argument in (*self.good.arrays, "all", "blank") and self.fault not in TYPES
+        about_arrays = self.argument in (*self.good.arrays, "all", "blank")
+        return bool(self.good.limits) and about_arrays and self.fault not in TYPES
 
     @cached_property
     def refused(self) -> str:
@@ -125,9 +126,11 @@ INDEX_DTYPES = {"float": _as(np.float64), "int32": _as(np.int32), "boolean": _as
 TYPES: dict[str, Fault] = {"none": lambda array: None, "list": lambda array: array.tolist()}
 TOGETHER: dict[str, Fault] = {"extra_axis": lambda array: array[..., None]}
 
-_WORDS = {"text": "1", "none": None}
+_WORDS: dict[str, Any] = {"text": "1", "none": None}
+_NAMES: dict[str, Any] = {"unknown": "average", "other_case": "Mean", "empty": "", "batchmean": "batchmean"}
+_FLAG: dict[str, Any] = {"text": "yes"}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "reduction": {"unknown": "average", "other_case": "Mean", "empty": "", "batchmean": "batchmean", "integer": 1, "none": None},
+    "reduction": {**_NAMES, "integer": 1, "none": None},
     "delta": {"zero": 0.0, "negative": -1.0, "nan": np.nan, **_WORDS},
     "beta": {"negative": -1.0, "nan": np.nan, **_WORDS},
     "eps": {"zero": 0.0, "negative": -1.0, "nan": np.nan, **_WORDS},
@@ -136,32 +139,36 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "label_smoothing": {"negative": -0.1, "above_one": 1.1, "nan": np.nan, **_WORDS},
     "ignore_index": {"fraction": 1.5, "huge": 2**70, "text": "1"},
     "blank": {"negative": -1, "past_the_end": 6, "far": FAR, "fraction": 1.5, **_WORDS},
-    "distance_function": {"text": "1"},
-    "options": {"text": "1"},
-} | {name: {"text": "yes"} for name in ("full", "log_input", "log_target", "swap", "zero_infinity")}
-BEYOND = (*TYPES, "int32", "text", "fraction", "huge")  # faults that the specification, which is NumPy, does not know
+    **dict.fromkeys(("full", "log_input", "log_target", "swap", "zero_infinity"), _FLAG),
+}
+BEYOND = (*TYPES, "int32", "text", "fraction", "huge")  # faults that NumPy, and so the specification, does not know
 
 
 # What the documentation of a loss rules out and the specification, for the sake of its formula, does not.
-_LOGS, _SAME, _SIGNS = "input contains log-probabilities", "target has the same shape as input", "target contains 1 or -1"
-_UNIT = "targets are numbers between 0 and 1"
+_LOGS, _SAME = "input contains log-probabilities", "target has the same shape as input"
+_SIGNS, _UNIT = "target contains 1 or -1", "targets are numbers between 0 and 1"
+_OUTSIDE, _ROWS = ("below_zero", "above_one"), ("SoftMargin", "HingeEmbedding", "PoissonNLL", "KLDiv")
 DOCUMENTED: dict[tuple[str, str, str], str] = {
-    **{(loss, "target", fault): _UNIT for loss in ("BCELoss", "BCEWithLogitsLoss") for fault in ("below_zero", "above_one")},
+    **{(loss, "target", fault): _UNIT for loss in ("BCELoss", "BCEWithLogitsLoss") for fault in _OUTSIDE},
     ("BCELoss", "input", "nan"): "input is between 0 and 1",
     ("BCELoss", "target", "nan"): _UNIT,
-    **{("MultiLabelSoftMarginLoss", "target", fault): "y[i] is 0 or 1" for fault in ("below_zero", "above_one")},
-    **{("KLDivLoss", "target", fault): "target contains probabilities" for fault in ("below_zero", "above_one")},
+    **{("MultiLabelSoftMarginLoss", "target", fault): "y[i] is 0 or 1" for fault in _OUTSIDE},
+    **{("KLDivLoss", "target", fault): "target contains probabilities" for fault in _OUTSIDE},
     ("KLDivLoss", "target", "positive"): "target contains log-probabilities with log_target",
     ("KLDivLoss", "input", "positive"): _LOGS,
     ("NLLLoss", "input", "positive"): _LOGS,
     ("CTCLoss", "log_probs", "positive"): _LOGS,
     **{("SoftMarginLoss", "target", fault): _SIGNS for fault in ("zero", "two", "nan")},
-    **{(f"{loss}Loss", "target", "missing_axis"): _SAME for loss in ("SoftMargin", "HingeEmbedding", "PoissonNLL", "KLDiv")},
-    ("PoissonNLLLoss", "input", "negative"): "input is the expectation of a Poisson distribution where log_input is False",
+    **{(f"{loss}Loss", "target", "missing_axis"): _SAME for loss in _ROWS},
+    ("PoissonNLLLoss", "input", "negative"): "without log_input, input is the expectation of a Poisson distribution",
     ("PoissonNLLLoss", "target", "negative"): "target is a sample of a Poisson distribution",
     ("GaussianNLLLoss", "var", "nan"): "var contains positive variances",
     ("CosineEmbeddingLoss", "margin", "above_one"): "margin is a number from -1 to 1",
-    **{("CosineEmbeddingLoss", f"input{i}", f"axis{j}.one"): "input2 has the same shape as input1" for i in (1, 2) for j in (0, 1)},
+    **{
+        ("CosineEmbeddingLoss", f"input{i}", f"axis{j}.one"): "input2 has the same shape as input1"
+        for i in (1, 2)
+        for j in (0, 1)
+    },
     ("CrossEntropyLoss", "label_smoothing", "nan"): "label_smoothing is a float in [0.0, 1.0]",
     ("LinearCrossEntropyLoss", "label_smoothing", "nan"): "label_smoothing is a float in [0.0, 1.0]",
     ("TripletMarginLoss", "p", "half"): "p is the norm degree, an int",
@@ -186,12 +193,16 @@ def array_faults(call: Call, name: str) -> dict[str, Fault]:
 
 def _shapes(array: Array) -> Iterator[tuple[str, Fault]]:
     yield "extra_axis", lambda a: a[..., None]
-    for axis in range(array.ndim):
-        yield f"axis{axis}.longer", lambda a, axis=axis: np.concatenate([a, np.take(a, [0], axis)], axis)
-        yield f"axis{axis}.one", lambda a, axis=axis: np.take(a, [0], axis)
-        yield f"axis{axis}.shorter", lambda a, axis=axis: np.take(a, range(a.shape[axis] - 1), axis)
+    for axis, size in enumerate(array.shape):
+        yield f"axis{axis}.longer", _taken(axis, [*range(size), 0])
+        yield f"axis{axis}.one", _taken(axis, [0])
+        yield f"axis{axis}.shorter", _taken(axis, [*range(size - 1)])
     if array.ndim:
         yield "missing_axis", lambda a: a[0]
+
+
+def _taken(axis: int, places: list[int]) -> Fault:
+    return lambda array: np.take(array, places, axis)
 
 
 # -- right calls ------------------------------------------------------------------------------------------------
@@ -220,7 +231,8 @@ def _right(row: Row) -> Iterator[tuple[Call, str]]:
     """(call, argument): for each form and each way to fill an argument, the plainest valid call that fills it so."""
 
     def plainness(v: Variant) -> tuple[int, int]:
-        return sum(o != row.options[n][0] for n, o in v.options.items()), sum(c.domain != "absent" for c in v.choices.values())
+        given = sum(choice.domain != "absent" for choice in v.choices.values())
+        return sum(value != row.options[name][0] for name, value in v.options.items()), given
 
     every = sorted(row.variants(), key=plainness)
     for form in row.forms:
@@ -245,7 +257,8 @@ def _ctc() -> Iterator[Call]:
     for form, arrays in rows.items():
         options = {"blank": 0, "zero_infinity": False}
         limits = {"targets": 6, "input_lengths": 6, "target_lengths": 4}
-        yield Call("CTCLoss", "ctc_loss", form, dict(zip(names, arrays, strict=True)), options, domains, dict.fromkeys(names, "call"), limits)
+        given = dict(zip(names, arrays, strict=True))
+        yield Call("CTCLoss", "ctc_loss", form, given, options, domains, dict.fromkeys(names, "call"), limits)
 
 
 # -- bad calls --------------------------------------------------------------------------------------------------
@@ -261,7 +274,7 @@ def _of(call: Call, name: str) -> Iterator[BadCall]:
 
 def _with_options(call: Call) -> Iterator[BadCall]:
     for option in (*call.options, "reduction"):
-        for fault, value in OPTIONS[option].items():
+        for fault, value in OPTIONS.get(option, {}).items():
             if value not in call.reductions or option != "reduction":
                 yield BadCall(call, option, fault)
 
@@ -269,11 +282,12 @@ def _with_options(call: Call) -> Iterator[BadCall]:
 def candidates() -> Iterator[BadCall]:
     """Everything that is tried, refused by the specification or not."""
     for row in CATALOG:
-        if row.name in ELSEWHERE or getattr(row, "namespace", ""):
+        if row.name in ELSEWHERE or row.namespace:
             continue
         right = list(_right(row))
         yield from (bad for call, name in right for bad in _of(call, name))
-        yield from (BadCall(call, "all", fault) for call, name in right for fault in TOGETHER if name == row.arguments[0].name)
+        first = [call for call, name in right if name == row.arguments[0].name]
+        yield from (BadCall(call, "all", fault) for call in first for fault in TOGETHER)
         yield from _with_options(right[0][0])
     for call in _ctc():
         yield from (bad for name in call.arrays for bad in _of(call, name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import Any
 
 import torch
 from packaging.specifiers import SpecifierSet
@@ -110,19 +111,19 @@ LOSS, NLL, CTC, MULTI = (f"raised in ATen/native/{f}" for f in ("Loss.cpp", "Los
 PROMOTED = "allowed: the documentation names no dtype, and the result is that of type promotion"
 
 
-def refused(losses: str, arguments: str, faults: str, ends: type[Exception] | str, says: str, where: str, **more: str) -> Rule:
+def refused(losses: str, arguments: str, faults: str, ends: type[Exception] | str, says: str, where: str, **more: Any) -> Rule:
     """A call that ends in an exception, as it should."""
-    return Rule(losses, arguments, faults, ends if isinstance(ends, str) else ends.__name__, says, where, **more)  # type: ignore[arg-type]
+    return Rule(losses, arguments, faults, ends if isinstance(ends, str) else ends.__name__, says, where, **more)
 
 
-def allowed(losses: str, arguments: str, faults: str, ends: str, why: str, **more: str) -> Rule:
+def allowed(losses: str, arguments: str, faults: str, ends: str, why: str, **more: Any) -> Rule:
     """A call that the specification refuses and torch, rightly, does not."""
-    return Rule(losses, arguments, faults, ends, "", why, **more)  # type: ignore[arg-type]
+    return Rule(losses, arguments, faults, ends, "", why, **more)
 
 
-def wrong(losses: str, arguments: str, faults: str, ends: str, why: str, link: int = 0, says: str = "", **more: str) -> Rule:
+def wrong(losses: str, arguments: str, faults: str, ends: str, why: str, link: int = 0, says: str = "", **more: Any) -> Rule:
     """A divergence: a call that torch should refuse, or refuse otherwise, and how it ends today."""
-    return Rule(losses, arguments, faults, ends, says, why, f"{ISSUES}{link}" if link else "", True, **more)  # type: ignore[arg-type]
+    return Rule(losses, arguments, faults, ends, says, why, f"{ISSUES}{link}" if link else "", True, **more)
 
 
 SHAPE = "axis* extra_axis missing_axis"

@@ -39,8 +39,9 @@ class Attempt:
     def __str__(self) -> str:
         arrays, options = self.bad.arguments
         said = options | ({"reduction": self.reduction} if self.reduction else {})
-        shown = [f"{n}={a.tolist()!r} ({a.dtype})" if isinstance(a, np.ndarray) else f"{n}={a!r}" for n, a in arrays.items()]
-        return f"{self.bad.good.loss}, {self.spelling}: {', '.join([*shown, *(f'{n}={v!r}' for n, v in said.items())])}"
+        shown = {n: f"{a.tolist()} ({a.dtype})" if isinstance(a, np.ndarray) else repr(a) for n, a in arrays.items()}
+        shown |= {name: repr(value) for name, value in said.items()}
+        return f"{self.bad.good.loss}, {self.spelling}: {', '.join(f'{n}={v}' for n, v in shown.items())}"
 
 
 def attempts(bad: BadCall) -> Iterator[Attempt]:
@@ -85,7 +86,7 @@ def observe(attempt: Attempt, subject: Any = torch.nn.functional, *, fence: bool
             if value.requires_grad:
                 stage = "backward"
                 value.sum().backward()
-        except Exception as error:  # noqa: BLE001 (any exception is an observation)
+        except Exception as error:  # any exception is an observation
             return Outcome(type(error).__name__, " ".join(str(error).split())[:400], stage)
     return Outcome(_kind(value), "", "result")
 
@@ -98,8 +99,9 @@ def _module(bad: BadCall, given: dict[str, Any], said: dict[str, Any]) -> tuple[
     if bad.good.loss != "LinearCrossEntropyLoss":
         return getattr(torch.nn, bad.good.loss)(**made), inputs
     weight, bias = given["linear_weight"], given.get("linear_bias")
-    features = {"in_features": weight.shape[-1], "num_classes": weight.shape[0], "out_features": tuple(weight.shape[1:-1])}
-    module = torch.nn.LinearCrossEntropyLoss(**features, bias=bias is not None, **made)
+    classes, *out, features = weight.shape
+    made |= {"out_features": tuple(out), "bias": bias is not None}
+    module = torch.nn.LinearCrossEntropyLoss(features, classes, **made)
     module.linear.weight = torch.nn.Parameter(weight.reshape(-1, weight.shape[-1]))
     if bias is not None:
         module.linear.bias = torch.nn.Parameter(bias.reshape(-1))

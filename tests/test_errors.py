@@ -12,7 +12,9 @@ from functools import cache
 
 import pytest
 
-from .bad_calls import BadCall, bad_calls
+from reference.catalog import CATALOG
+
+from .bad_calls import ELSEWHERE, OPTIONS, BadCall, bad_calls
 from .calls import devices
 from .errors import RULES, rule_for
 from .isolated import isolated
@@ -67,10 +69,16 @@ def test_bad_call_ends_as_its_rule_says(forms: list[BadCall], endings: Endings) 
     for bad in forms:
         for attempt, outcome in endings(bad):
             rule = rule_for(attempt)
-            problem = f"has no rule in tests/errors.py, and ended in {outcome}" if rule is None else rule.problem(outcome)
+            problem = rule.problem(outcome) if rule else f"has no rule in tests/errors.py, and ended in {outcome}"
             if problem:
                 problems.append(f"{bad.id} ({bad.refused}) {attempt}\n  {problem}{f'; rule: {rule}' if rule else ''}")
     assert not problems, "\n".join(problems)
+
+
+def test_every_option_is_made_bad() -> None:
+    """Each option of each loss of the catalog has faults, or its rows in tests/rows_of_errors.py."""
+    options = {name: row for row in CATALOG if row.name not in ELSEWHERE and not row.namespace for name in row.options}
+    assert not [f"{name} of {row.name}" for name, row in options.items() if not OPTIONS.get(name)]
 
 
 def test_every_rule_is_needed(subject: object) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,10 +20,10 @@ from reference.formats import FORMATS
 
 from .calls import Call, offered, run, spread
 from .errors import RELEASE
+from .expected_warnings import KL_MEAN, WARNINGS, Warns
 from .rows_of_errors import evaluate
 from .subject import call_function, call_module, has_module
 
-KL_MEAN = "'batchmean' divides only by the batch size"
 OTHER_SIZE = "that is different to the input size"
 WARN_OF_SIZES = ("L1Loss", "MSELoss", "HuberLoss", "SmoothL1Loss")
 SHAPES = ((3, 1), (1, 4), (4,), (1,), (), (2, 3, 4))  # of a target for an input of (3, 4)
@@ -60,12 +61,13 @@ def test_a_good_call_does_not_warn(call: Call, subject: object) -> None:
     """Function, module and backward pass say nothing, but for the mean of the KL divergence."""
     for reduction in call.row.reductions:
         expected = KL_MEAN if call.row.name == "KLDivLoss" and reduction == "mean" else ""
-        said = {"function": caught(lambda reduction=reduction: run(subject, call, call.given(), reduction))}
+        said = {"function": caught(partial(run, subject, call, call.given(), reduction))}
         if has_module(call.row, call.given()):
-            said["module"] = caught(lambda reduction=reduction: call_module(call.row, call.variant, call.given(), reduction))
+            said["module"] = caught(partial(call_module, call.row, call.variant, call.given(), reduction))
         for spelling, warned in said.items():
             texts = [str(w.message) for w in warned]
-            assert [expected in text for text in texts] == [True] * bool(expected), f"{call.id}, {reduction}, {spelling}: {texts}"
+            as_expected = [expected in text for text in texts] == [True] * bool(expected)
+            assert as_expected, f"{call.id}, {reduction}, {spelling}: {texts}"
             assert all(w.category is UserWarning for w in warned), f"{[w.category for w in warned]}"
 
 
@@ -77,48 +79,21 @@ def test_another_size_warns(sized: str, shape: tuple[int, ...], subject: object)
     given = {"input": torch.zeros(3, 4), "target": torch.zeros(shape)}
     for reduction in row.reductions:
         ways = {
-            "function": lambda r=reduction: call_function(subject, row, variant, given, r),
-            "module": lambda r=reduction: call_module(row, variant, given, r),
+            "function": partial(call_function, subject, row, variant, given, reduction),
+            "module": partial(call_module, row, variant, given, reduction),
         }
         for spelling, way in ways.items():
             said = caught(way)
-            assert [w.category for w in said] == [UserWarning], f"{sized}, {spelling}, {reduction}: {[str(w.message) for w in said]}"
-            assert OTHER_SIZE in str(said[0].message), str(said[0].message)
+            texts = [str(w.message) for w in said]
+            assert [w.category for w in said] == [UserWarning], f"{sized}, {spelling}, {reduction}: {texts}"
+            assert OTHER_SIZE in texts[0], texts[0]
             where = "subject.py" if spelling == "function" else "loss.py"
             assert said[0].filename.endswith(where), f"points at {said[0].filename}, not at the caller in {where}"
 
 
-@dataclass(frozen=True)
-class Warns:
-    """A call that warns: what it says, in which category, and what else it says; nothing if `says` is empty."""
-
-    id: str
-    code: str
-    category: type[Warning]
-    says: str
-    torch: str = ">=2.6"
-
-
-_LINEAR = "F.linear_cross_entropy(ones(2, 4), ones(3, 4), {}, options=nn.LinearCrossEntropyOptions(){})"
-_IGNORED = "linear_cross_entropy: ``options`` ignored"
-
-WARNINGS: tuple[Warns, ...] = (
-    Warns("nll_2d", "nn.NLLLoss2d()", FutureWarning, "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead"),
-    Warns("kl_div-mean", "F.kl_div(ones(2, 3), ones(2, 3))", UserWarning, KL_MEAN),
-    Warns("kl_div-mean_is_announced", "F.kl_div(ones(2, 3), ones(2, 3))", UserWarning, "'mean' will be changed to behave the same as 'batchmean'"),
-    Warns("kl_div-mean_of_module", "nn.KLDivLoss()(ones(2, 3), ones(2, 3))", UserWarning, KL_MEAN),
-    Warns("kl_div-legacy_mean_is_not_warned_of_twice", "F.kl_div(ones(2, 3), ones(2, 3), size_average=True)", UserWarning, "please use reduction='mean' instead"),
-    Warns("elementwise_mean", "F.l1_loss(ones(2), ones(2), reduction='elementwise_mean')", UserWarning, "reduction='elementwise_mean' is deprecated"),
-    Warns("elementwise_mean-of_module", "nn.L1Loss(reduction='elementwise_mean')(ones(2), ones(2))", UserWarning, "reduction='elementwise_mean' is deprecated"),
-    Warns("linear_cross_entropy-smoothed", _LINEAR.format("classes(0, 1)", ", label_smoothing=0.1"), UserWarning, _IGNORED, ">=2.13"),
-    Warns("linear_cross_entropy-probabilities", _LINEAR.format("ones(2, 3)", ""), UserWarning, _IGNORED, "==2.13.*"),
-    Warns("linear_cross_entropy-probabilities_in_chunks", _LINEAR.format("ones(2, 3)", ""), UserWarning, "", ">=2.14"),
-    Warns("linear_cross_entropy-chunked", _LINEAR.format("classes(0, 1)", ""), UserWarning, "", ">=2.13"),
-)
-
-
 def test_row_warns(row: Warns) -> None:
     """A call warns once, in its category, and says what it should; or not at all."""
-    said = caught(lambda: evaluate(row.code))
-    assert [w.category for w in said] == [row.category] * bool(row.says), f"{row.code}: {[str(w.message) for w in said]}"
-    assert all(row.says in str(w.message) for w in said), f"{row.code}: {[str(w.message) for w in said]}"
+    said = caught(partial(evaluate, row.code))
+    texts = [str(w.message) for w in said]
+    assert [w.category for w in said] == [row.category] * bool(row.says), f"{row.code}: {texts}"
+    assert all(row.says in text for text in texts), f"{row.code}: {texts}"
