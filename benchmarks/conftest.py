@@ -33,7 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mode", action="append", choices=["forward", "backward", "both"], help="repeatable (default: all)"
     )
-    group.addoption("--row-seconds", type=float, help="time a row for at most so long (default: 2, with --quick 1)")
+    group.addoption(
+        "--row-seconds",
+        type=float,
+        help="time a row for at most so long (default: 6, with --quick 3; most need less than 1)",
+    )
     group.addoption(
         "--heap",
         choices=["retained", "default"],
@@ -97,7 +101,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     given = [a for a in config.invocation_params.args if a in ("--large", "--growth", "--quick")]
     made = Run(
         _device(config),
-        seconds=option("--row-seconds") or (1.0 if option("--quick") else 2.0),
+        seconds=option("--row-seconds") or (3.0 if option("--quick") else 6.0),
         seed=option("--seed", default=0),
         retain=option("--heap") == "retained",
         repeat=" ".join(["pytest benchmarks", *given]),

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 
 from .clock import SHORTEST, Clock, HostClock, Sample, Task, batch
-from .verdict import Pair, Verdict, judge_pairs
+from .verdict import ROUGH, Pair, Verdict, judge_pairs
 
 FEWEST = 40  # pairs; fewer tell too little of their own spread
 FINEST = 0.035  # a slowdown of 5 % is to be found with some to spare
@@ -109,12 +109,12 @@ class Duel:
     def settle(self, budget: float, share: float = FINEST) -> Duel:
         """More pairs until a slowdown of `share` could not be missed, or `budget` seconds are spent.
 
-        When to stop depends on the spread alone, never on the ratio: to look and go on until a difference
-        shows would raise the false alarms.
+        Unless a difference is plain, when to stop depends on the spread alone, never on the ratio: to look and go
+        on until a difference shows would raise the false alarms.
         """
         end = time.perf_counter() + budget
         while time.perf_counter() < end:
-            if len(self.pairs) >= FEWEST and self.verdict.detectable <= share:
+            if len(self.pairs) >= FEWEST and judge_pairs([self.raw], resamples=ROUGH).precise(share):
                 break
             left = int((end - time.perf_counter()) / self.pair_seconds)
             self.run(max(1, min(left, 5 + len(self.pairs) // 3)))

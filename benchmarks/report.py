@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from . import tails
 from .departures import DEPARTURES, departure
 from .results import Result, load
 from .run import verdicts
@@ -30,7 +31,7 @@ LAYOUT = "{:<17}{:>8}{:>7}{:>7}{:>8}{:>8}{:>8}{:>8} {:>20}{:>7}  {}"
 LEGEND = (
     "ns/elem: the rival's median time in its calmest row, times the ratio, per element of the first argument",
     "GB/s: the bytes that no implementation can do without moving, over that time",
-    "limit: what a plain copy of those bytes takes (c: in cache, m: from memory), or the matrix product, over that time",
+    "limit: what a plain copy of those bytes takes (c: in cache, m: from memory), or the matrix product, over it",
     "memory: peak beyond the inputs, as a multiple of them; pays: calls until compiling has paid",
     f"time / rival: with its {CONFIDENCE:.1%} interval, below 1 is faster",
     "misses: the smallest slowdown that the row shows in 9 runs of 10; it could miss a smaller one",
@@ -170,6 +171,8 @@ def markdown(run: Run, plots: list[Path]) -> Iterator[str]:
         yield "|" + "---|" * len(HEAD)
         yield from ("| " + " | ".join(c.replace("|", "\\|") for c in lines_of(r)) + " |" for r in results)
         yield f"\n`{run.repeat} -k {case}`"
+    yield "\n## Where the composition of elementary operations is worse\n"
+    yield from tails.lines()
     yield "\n## What the numbers are\n"
     yield from (f"- {line}" for line in footer(run))
 

@@ -55,7 +55,7 @@ class Run:
     """The state of a run, and its results. `seconds` is what a row may take to be timed."""
 
     device: torch.device
-    seconds: float = 3.0
+    seconds: float = 6.0
     seed: int = 0
     retain: bool = True
     repeat: str = "pytest benchmarks"
@@ -75,7 +75,7 @@ class Run:
 
     def listen(self) -> None:
         """Ask the canaries; they may take longer than a row, for on them all rows depend."""
-        self.canaries += canaries(self.device, budget=8 * self.seconds, seed=self.seed + len(self.canaries))
+        self.canaries += canaries(self.device, budget=3 * self.seconds, seed=self.seed + len(self.canaries))
 
     def close(self) -> str:
         """Ask the canaries again; a sentence if the run is not to be trusted."""

@@ -22,6 +22,8 @@ SAME = math.log(1.05)  # `same` needs the whole interval to lie within 5 % of 1
 RESAMPLES = 4000
 POWER = 1.2816  # standard errors between a threshold and an effect that is found 9 times in 10
 TAIL = 2.8070  # standard errors from the middle to the end of a 99.5 % interval
+PLAIN = 0.10  # a difference beyond it needs no more pairs
+ROUGH = 400  # resamples, where only the spread is asked for
 ENOUGH = 20  # undisturbed pairs; with fewer, all are used
 STALLED = 1.5  # wall over CPU time in one of the two only: something else ran in its place
 
@@ -38,6 +40,11 @@ class Verdict:
     pairs: int
     why: str = ""
 
+    def precise(self, share: float) -> bool:
+        """Enough: a slowdown of `share` would have shown, or the difference is plain, and known to 5 %."""
+        plain = (self.low > 1 + PLAIN or self.high < 1 / (1 + PLAIN)) and self.high < (1 + PLAIN) * self.low
+        return self.detectable <= share or plain
+
     @property
     def flagged(self) -> bool:
         """Whether a difference is claimed."""
@@ -49,10 +56,10 @@ class Verdict:
         return f"{self.word} ({self.why})" if self.why else self.word
 
 
-def judge(launches: Sequence[npt.ArrayLike], *, stalled: str = "") -> Verdict:
+def judge(launches: Sequence[npt.ArrayLike], *, stalled: str = "", resamples: int = RESAMPLES) -> Verdict:
     """The verdict on a comparison. `stalled` says why its times are not to be trusted, if so."""
     data = [np.asarray(logs, dtype=np.float64) for logs in launches]
-    middle, spread = medians(data)
+    middle, spread = medians(data, resamples)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(spread, [tail, 1 - tail])
     error = float(np.std(spread))
@@ -69,22 +76,22 @@ def judge(launches: Sequence[npt.ArrayLike], *, stalled: str = "") -> Verdict:
     return Verdict(math.exp(middle), math.exp(low), math.exp(high), math.expm1(detectable), word, pairs, stalled)
 
 
-def medians(launches: Sequence[Logs]) -> tuple[float, Logs]:
+def medians(launches: Sequence[Logs], resamples: int) -> tuple[float, Logs]:
     """The median over launches of each one's median, and what it is in bootstrap resamples.
 
     The seed is fixed: whoever recomputes a verdict from the raw pairs gets the same interval.
     """
     rng = np.random.default_rng(0)
-    each = np.stack([_resampled(logs, rng) for logs in launches])
+    each = np.stack([_resampled(logs, rng, resamples) for logs in launches])
     if len(launches) > 1:
         drawn = rng.integers(len(launches), size=each.shape)
         each = np.take_along_axis(each, drawn, axis=0)
     return float(np.median([np.median(logs) for logs in launches])), np.median(each, axis=0)
 
 
-def _resampled(logs: Logs, rng: np.random.Generator) -> Logs:
+def _resampled(logs: Logs, rng: np.random.Generator, resamples: int) -> Logs:
     """Medians of resamples of one launch; in slices, to keep the resamples out of main memory."""
-    slices = [rng.choice(logs, size=(RESAMPLES // 8, len(logs))) for _ in range(8)]
+    slices = [rng.choice(logs, size=(resamples // 8, len(logs))) for _ in range(8)]
     return np.concatenate([np.median(drawn, axis=1) for drawn in slices])
 
 
@@ -137,10 +144,10 @@ def _error(logs: Logs) -> float:
     return float(0.93 * np.subtract(*np.percentile(logs, [75, 25])) / math.sqrt(len(logs)))
 
 
-def judge_pairs(launches: Sequence[Sequence[Pair]], *, cpu_clock: bool = True) -> Verdict:
+def judge_pairs(launches: Sequence[Sequence[Pair]], *, cpu_clock: bool = True, resamples: int = RESAMPLES) -> Verdict:
     """The verdict that raw pairs give: what anyone can recompute from the report's file."""
     why = stalled([pair for pairs in launches for pair in pairs]) if cpu_clock else ""
-    return judge([logs_of(undisturbed(pairs)) for pairs in launches], stalled=why)
+    return judge([logs_of(undisturbed(pairs)) for pairs in launches], stalled=why, resamples=resamples)
 
 
 def stalled(pairs: Sequence[Pair]) -> str:
