@@ -132,6 +132,10 @@ class Truth:
                 near = abs(loss.hinge.gap) <= self.depth * self.format.u * loss.hinge.terms
                 for name, partial in loss.hinge.partials.items():
                     shift[name] += np.where(near[..., None], abs(partial), 0)
+            for chain in loss.chains:  # logits are sums, too: rounded in their terms by d x, they move p by p 2 max |d x|
+                moved = np.moveaxis(chain.magnitude, loss.last.get(chain.of, -1), -1).max(-1, keepdims=True, initial=0)
+                rounded = 2 * self.format.u * _finite(moved) * abs(loss.partials[chain.of])
+                shift[chain.of] = np.fmax(shift[chain.of], rounded)
         return replace(loss, partials=shift, sizes={}, denominator_partials={})
 
     @cached_property
