@@ -160,7 +160,9 @@ class Curvature:
     def budgets(self, reduction: str, format: Format) -> dict[str, Budget]:
         """As `tangent` J v, of the shape of the result; and H v by argument."""
         found = {}
-        depth = K * (1 + len(self.here.chains)) + np.log2(max(len(self._columns), 2))  # a chain is a second formula to go through
+        depth = K + np.log2(max(len(self._columns), 2))
+        if self.here.chains:  # a second formula to go through, and a sum over the rows
+            depth += K + np.log2(max(self.here.value.size, 2))
         for name, (want, scale, defined) in self._derivatives(reduction).items():
             allowed = format.u * (abs(want) + depth * scale) + format.step
             found[name] = Budget(want, np.where(defined, allowed, np.inf), ~defined)

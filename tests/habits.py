@@ -24,7 +24,7 @@ RELEASE = Version(Version(torch.__version__).base_version)
 class Habit:
     """One departure of a transform.
 
-    cases:   patterns of the ids of its question's cases
+    cases:   patterns of the ids of its question's cases; but: patterns of those that it is not about
     does:    `refuses` (a clear error: an observation), `warns` (likewise), `accepts` (what eager refuses),
              `wrong` (silently), or `inaccurate` (within the budget that `allows` gives)
     says:    a stable fragment of the error or the warning
@@ -41,6 +41,7 @@ class Habit:
     torch: str = ">=2.6"
     link: str = ""
     allows: Callable[[Any, str, Budget], Budget] | None = None
+    but: tuple[str, ...] = ()
 
     @property
     def is_current(self) -> bool:
@@ -49,7 +50,8 @@ class Habit:
 
     def applies(self, case: str) -> bool:
         """Whether the entry is about the case, in this release."""
-        return self.is_current and any(fnmatchcase(case, pattern) for pattern in self.cases)
+        here = any(fnmatchcase(case, pattern) for pattern in self.cases)
+        return self.is_current and here and not any(fnmatchcase(case, pattern) for pattern in self.but)
 
 
 def habit(entries: Iterable[Habit], case: str, *does: str) -> Habit | None:

@@ -9,6 +9,10 @@ import pytest
 import torch
 
 from reference.catalog import Row
+from reference.formats import FORMATS
+
+from .offers import is_missing
+from .subject import function
 
 
 def devices(config: pytest.Config) -> list[str]:
@@ -20,4 +24,10 @@ def devices(config: pytest.Config) -> list[str]:
 def offered(config: pytest.Config, rows: Iterable[Row]) -> list[Row]:
     """The rows whose function the subject has: an older torch lacks the newest."""
     subject = importlib.import_module(config.getoption("--subject"))
-    return [row for row in rows if hasattr(subject, row.function)]
+    return [row for row in rows if function(subject, row) is not None]
+
+
+def kernels(config: pytest.Config, row: Row, device: str) -> list[str]:
+    """The dtypes asked for that torch has kernels for."""
+    asked = config.getoption("--dtype") or list(FORMATS)
+    return [dtype for dtype in asked if not is_missing(row, dtype, device, torch.__version__)]

@@ -1,0 +1,62 @@
+"""What compiled losses are known to do otherwise than eager ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from reference.accuracy import K, Budget
+
+from .cases import Case
+from .habits import Habit
+
+
+def _near_one(case: Case, quantity: str, budget: Budget) -> Budget:
+    """An absolute error of a few roundoffs of 1 in the derivative."""
+    slope = np.max(abs(case.truth.loss.factors(case.reduction))) * np.max(abs(case.cotangent(case.truth.loss.reduce(case.reduction).shape)))
+    return replace(budget, allowed=budget.allowed + K * case.format.u * slope)
+
+
+DECOMPOSED: tuple[Habit, ...] = (
+    Habit(
+        "multilabel_margin_decomposition",
+        ("MultiLabelMarginLoss-batch*", "MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*"),
+        "wrong",
+        "the decomposition looks for the first -1 in a copy of the target from which it has just been cut away, and goes "
+        "on over the classes behind it",
+        link="https://github.com/pytorch/pytorch/issues/185464",
+    ),
+    Habit(
+        "margin_losses_keep_the_batch",
+        ("MultiLabelMarginLoss-unbatched*-none-*", "MultiMarginLoss-unbatched*-none-*"),
+        "refuses",
+        "the decomposition adds a batch axis to an unbatched input and leaves it there: the loss has shape (1), not ()",
+        says="output[0] has a shape of torch.Size([1])",
+    ),
+    Habit(
+        "soft_margin_backward_decomposition",
+        ("SoftMarginLoss-*",),
+        "inaccurate",
+        "the gradient is -y (1 - sigmoid(y x)), where 1 - sigmoid cancels; the kernel's is -y z / (1 + z)",
+        allows=_near_one,
+    ),
+)
+
+COMPILED: tuple[Habit, ...] = (
+    Habit(
+        "gaussian_nll_looks_at_the_data",
+        ("GaussianNLLLoss-*",),
+        "refuses",
+        "`if torch.any(var < 0): raise` looks at the data, which a full graph cannot; without fullgraph the graph breaks there",
+        says="data-dependent",
+    ),
+    Habit(
+        "ctc_reads_the_lengths",
+        ("CTCLoss-*",),
+        "refuses",
+        "the shape of what _ctc_loss saves for backward depends on the lengths, which are data",
+        says="Dynamic shape operator",
+    ),
+    *(replace(entry, name=f"compiled_{entry.name}") for entry in DECOMPOSED),
+)

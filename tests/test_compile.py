@@ -1,0 +1,116 @@
+"""Is it the same loss when it is compiled? Value, gradients, dtypes, shapes and refusals, of operators and of graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from reference.catalog import CATALOG, Row
+from reference.formats import FORMATS
+from reference.inputs import regimes
+
+from .cases import Case
+from .compile_habits import COMPILED, DECOMPOSED
+from .decomposed import Decomposed, decomposed
+from .habits import attempt, habit, judge, unmatched
+from .options import devices, kernels, offered
+from .transformed import Found, evaluate, evaluate_all, function, larger, problems
+
+
+BY_VALUE = ("AdaptiveLogSoftmaxWithLoss",)  # picks rows by their class, in Python: no compiler sees it whole
+
+
+def compilable(config: pytest.Config) -> list[Row]:
+    """The rows that a graph can hold."""
+    return [row for row in offered(config, CATALOG) if row.name not in BY_VALUE]
+
+
+def every(config: pytest.Config) -> Iterator[Case]:
+    """Every pair of options under every reduction and dtype; on the kinks too."""
+    for row in compilable(config):
+        for device in devices(config):
+            for dtype in kernels(config, row, device):
+                for variant in row.few():
+                    for regime in {"typical", "kinks"} & set(regimes(row, variant)):
+                        for reduction in row.reductions:
+                            yield Case(row, variant, reduction, FORMATS[dtype], device, regime, config.getoption("--seed"))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Many losses in one graph: to compile one is as slow as to compile them all."""
+
+    name: str
+    cases: tuple[Case, ...]
+    dynamic: bool
+    backend: str = "inductor"
+
+    def run(self, cases: Sequence[Case], subject: Any) -> list[Found]:
+        """Values and gradients of some of the cases, in one graph; if the shapes are dynamic, of larger ones too."""
+        torch._dynamo.reset()
+        losses = [function(case, subject) for case in cases]
+        whole = torch.compile(lambda given: [loss(x) for loss, x in zip(losses, given, strict=True)], fullgraph=True, dynamic=self.dynamic, backend=self.backend)
+        found = evaluate_all(whole, cases)
+        if self.dynamic:
+            with torch._dynamo.config.patch(error_on_recompile=True):
+                found += evaluate_all(whole, [larger(case) for case in cases])
+        return found
+
+
+def graphs(config: pytest.Config) -> Iterator[Graph]:
+    """By default two: plain calls of static shapes through inductor, and the options at once of dynamic ones."""
+    seed, rows, (device, *_) = config.getoption("--seed"), compilable(config), devices(config)
+    plain = tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows)
+    yield Graph("static", plain, dynamic=False)
+    yield Graph("dynamic", plain, dynamic=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of each question."""
+    if "each" in metafunc.fixturenames:
+        found = sorted(every(metafunc.config), key=lambda case: case.id)
+        metafunc.parametrize("each", found, ids=[case.id for case in found])
+    if "graph" in metafunc.fixturenames:
+        metafunc.parametrize("graph", list(graphs(metafunc.config)), ids=lambda graph: graph.name)
+
+
+def test_decomposed(each: Case, subject: Any) -> None:
+    """Made of the operators that the compiler makes it of, the loss is what it was."""
+    eager = evaluate(function(each, subject), each)
+
+    def run() -> dict[str, Any]:
+        with Decomposed():
+            return evaluate(decomposed(function(each, subject)), each)
+
+    found = attempt(DECOMPOSED, each.id, run)
+    if found is not None:
+        judge(DECOMPOSED, each.id, problems(each, found, eager, habit(DECOMPOSED, each.id, "inaccurate")))
+
+
+def test_compiled(graph: Graph, subject: Any, subtests: pytest.Subtests) -> None:
+    """Compiled whole, every loss of a graph is what it was, at the shapes it was compiled for and, if dynamic, at others."""
+    refused = [case for case in graph.cases if habit(COMPILED, f"{case.id}-{graph.name}", "refuses")]
+    together = [case for case in graph.cases if case not in refused]
+    for case in refused:
+        with subtests.test(case.id):
+            attempt(COMPILED, f"{case.id}-{graph.name}", lambda case=case: graph.run([case], subject))
+    try:
+        found = graph.run(together, subject)
+    except Exception as error:  # one of them, or all: say which
+        for case in together:
+            with subtests.test(case.id):
+                graph.run([case], subject)
+        pytest.fail(f"not all of them compile, or not together: {error}")
+    for case, got in zip([*together, *map(larger, together)], found, strict=False):
+        with subtests.test(case.id):
+            name = f"{case.id}-{graph.name}"
+            judge(COMPILED, name, problems(case, got, evaluate(function(case, subject), case), habit(COMPILED, name, "inaccurate")))
+
+
+def test_entries_match(request: pytest.FixtureRequest) -> None:
+    """Every known departure is about a case."""
+    assert not unmatched(DECOMPOSED, (case.id for case in every(request.config)))

@@ -1,0 +1,158 @@
+"""Is it the same loss under vmap, exported, and without numbers? Values, gradients, shapes, dtypes, warnings."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import grad, vmap
+
+from reference.accuracy import Truth
+from reference.catalog import CATALOG
+from reference.formats import FORMATS
+from reference.inputs import Drawn, draw
+
+from .cases import Case
+from .habits import attempt, habit, judge, unmatched
+from .options import devices, kernels, offered
+from .subject import differentiable, tensors
+from .transform_habits import FAKE, META, VMAP
+from .transformed import Found, cotangent, elsewhere, evaluate, function, problems
+
+BATCH = 2
+ONLY = {  # where the arguments fit each other, or what is done depends on which classes occur
+    "CTCLoss": ["log_probs"],
+    "AdaptiveLogSoftmaxWithLoss": ["input"],
+}
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A case of which one argument, or all of them, has a batch axis that vmap is told of."""
+
+    case: Case
+    over: str
+
+    @property
+    def id(self) -> str:
+        """The case's, and the argument."""
+        return f"{self.case.id}-over_{self.over}"
+
+    def truths(self) -> list[Truth]:
+        """Of each element of the batch: what is mapped over is drawn anew, the rest is the first's."""
+        truth = self.case.truth
+        found = [truth]
+        for i in range(1, BATCH):
+            other = draw(truth.row, truth.variant, truth.regime, truth.format, self.case.seed + i).arguments
+            drawn = {name: other[name] if self.over in (name, "all") else value for name, value in truth.drawn.arguments.items()}
+            found.append(replace(truth, drawn=Drawn(drawn, truth.drawn.options)))
+        return found
+
+    def run(self, truths: list[Truth], subject: Any) -> Found:
+        """Values by vmap, and gradients by vmap of grad: both with the batch first."""
+        case, given = self.case, [tensors(truth.drawn, self.case.format, self.case.device) for truth in truths]
+        mapped = {name: self.over in (name.partition(".")[0], "all") for name in given[0]}
+        batch = {name: torch.stack([each[name] for each in given]) if mapped[name] else given[0][name] for name in mapped}
+        axes = {name: 0 if mapped[name] else None for name in mapped}
+        names, loss, vector = differentiable(case.row, case.truth.drawn), function(case, subject), cotangent(case)
+
+        def gradients(all: Found) -> Found:
+            rest = {name: value for name, value in all.items() if name not in names}
+            return grad(lambda x: (loss({**rest, **x}) * vector).sum())({name: all[name] for name in names})
+
+        return {"value": vmap(loss, (axes,), randomness="same")(batch), **vmap(gradients, (axes,), randomness="same")(batch)}
+
+
+def mapped(config: pytest.Config) -> Iterator[Mapped]:
+    """Every variant under one reduction, turn about, mapped over each of its arguments and over all."""
+    for row, device in itertools.product(offered(config, CATALOG), devices(config)):
+        for i, variant in enumerate(row.few()):
+            reduction = row.reductions[i % len(row.reductions)]
+            case = Case(row, variant, reduction, FORMATS["float32"], device, "typical", config.getoption("--seed"))
+            names = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
+            yield from (Mapped(case, over) for over in ONLY.get(row.name, [*names, "all"]))
+
+
+def plain(config: pytest.Config) -> Iterator[Case]:
+    """Every variant under every reduction; in bfloat16 under one, turn about."""
+    for row, device in itertools.product(offered(config, CATALOG), devices(config)):
+        for dtype in (d for d in kernels(config, row, device) if d in ("float32", "bfloat16")):
+            for (i, variant), (j, reduction) in itertools.product(enumerate(row.few()), enumerate(row.reductions)):
+                if dtype == "float32" or i % len(row.reductions) == j:
+                    yield Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
+
+
+QUESTIONS = {"mapped": mapped, "shadow": plain}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of each question."""
+    for name in QUESTIONS.keys() & set(metafunc.fixturenames):
+        found = list(QUESTIONS[name](metafunc.config))
+        metafunc.parametrize(name, found, ids=[each.id for each in found])
+
+
+def test_vmap(mapped: Mapped, subject: Any) -> None:
+    """Mapped over an argument, every element of the batch is the loss of that element; no batching rule is missing."""
+    truths = mapped.truths()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        found = attempt(VMAP, mapped.id, lambda: mapped.run(truths, subject))
+    if found is None:
+        return
+    said = []
+    for i, truth in enumerate(truths):
+        each = {name: value[i] for name, value in found.items()}
+        case = elsewhere(mapped.case, truth)
+        said += problems(case, each, evaluate(function(case, subject), case), habit(VMAP, mapped.id, "inaccurate"))
+    judge(VMAP, mapped.id, said)
+    slow, known = [str(w.message) for w in heard if "performance drop" in str(w.message)], habit(VMAP, mapped.id, "warns")
+    if known is None:
+        assert not slow, f"{mapped.id}: {slow[0]}"
+    else:
+        assert any(known.says in each for each in slow), f"{mapped.id}: no such warning, so {known.name} has had its day"
+
+
+def test_fake(shadow: Case, subject: Any) -> None:
+    """Fake tensors have the shapes, strides, dtypes and devices that real ones have, forward and backward."""
+    mode = FakeTensorMode()
+    found = attempt(FAKE, shadow.id, lambda: _looks(shadow, subject, mode.from_tensor, mode))
+    if found is not None:
+        judge(FAKE, shadow.id, _different(shadow, found, _looks(shadow, subject, torch.Tensor.detach, nullcontext())))
+
+
+def test_meta(shadow: Case, subject: Any) -> None:
+    """And so have tensors on the meta device, but for the device."""
+    found = attempt(META, shadow.id, lambda: _looks(shadow, subject, lambda t: t.to("meta"), nullcontext()))
+    if found is not None:
+        real = _looks(shadow, subject, torch.Tensor.detach, nullcontext())
+        judge(META, shadow.id, _different(shadow, found, {name: (*look[:-1], "meta") for name, look in real.items()}))
+
+
+def _different(case: Case, got: dict[str, Any], want: dict[str, Any]) -> list[str]:
+    return [f"{case.id}: {name} is {got[name]}, and not {want[name]}" for name in want if got[name] != want[name]]
+
+
+def _looks(case: Case, subject: Any, become: Callable[[torch.Tensor], torch.Tensor], mode: Any) -> dict[str, Any]:
+    """Shape, strides, dtype, whether it requires grad, and device: of the value and the gradients."""
+    names = differentiable(case.row, case.truth.drawn)
+    given = {name: become(t).requires_grad_(name in names) for name, t in tensors(case.truth.drawn, case.format, case.device).items()}
+    with mode:
+        value = function(case, subject)(given)
+        gradients = torch.autograd.grad(value.sum(), [given[name] for name in names], allow_unused=True, materialize_grads=True)
+    found = {"value": value, **dict(zip(names, gradients, strict=True))}
+    return {name: (tuple(t.shape), t.stride(), t.dtype, t.requires_grad, t.device.type) for name, t in found.items()}
+
+
+def test_entries_match(request: pytest.FixtureRequest) -> None:
+    """Every known departure is about a case."""
+    shadows = [case.id for case in plain(request.config)]
+    assert not unmatched(VMAP, (each.id for each in mapped(request.config)))
+    assert not unmatched(FAKE, shadows) + unmatched(META, shadows)

@@ -1,0 +1,77 @@
+"""What losses are known to do otherwise under vmap, and without numbers."""
+
+from __future__ import annotations
+
+from .habits import Habit
+
+_NO_RULE = {
+    "KLDivLoss": "kl_div",
+    "SoftMarginLoss": "soft_margin_loss",
+    "MultiMarginLoss": "multi_margin_loss",
+    "MultiLabelMarginLoss": "multilabel_margin_loss",
+    "MarginRankingLoss": "margin_ranking_loss",
+    "TripletMarginLoss": "triplet_margin_loss",
+    "CTCLoss": "ctc_loss",
+}
+_ISSUES = {"MultiMarginLoss": "https://github.com/pytorch/pytorch/issues/139241"}
+
+VMAP: tuple[Habit, ...] = (
+    *(
+        Habit(
+            f"{function}_has_no_batching_rule",
+            (f"{loss}-*",),
+            "warns",
+            "the kernel is called once for every element of the batch",
+            says=f"have not yet implemented the batching rule for aten::{function}",
+            link=_ISSUES.get(loss, ""),
+        )
+        for loss, function in _NO_RULE.items()
+    ),
+    Habit(
+        "gaussian_nll_looks_at_the_data",
+        ("GaussianNLLLoss-*-over_var", "GaussianNLLLoss-*-over_all"),
+        "refuses",
+        "`if torch.any(var < 0): raise` looks at the data of the batch",
+        says="data-dependent control flow",
+    ),
+    Habit(
+        "label_smoothing_over_classes",
+        tuple(f"{loss}-*label_smoothing*-over_target" for loss in ("CrossEntropyLoss", "LinearCrossEntropyLoss")),
+        "refuses",
+        "with label_smoothing the loss of the other classes is set to 0 in place where a row is ignored: where only the "
+        "target has a batch axis, the loss has none to be written to",
+        says="inplace arithmetic",
+        but=("*probabilities*",),
+    ),
+)
+
+_DATA = {
+    "GaussianNLLLoss": ("DataDependentOutputException", "Tensor.item() cannot be called on meta tensors"),
+    "CTCLoss": ("DynamicOutputShapeException", "_ctc_loss"),
+    "AdaptiveLogSoftmaxWithLoss": ("DynamicOutputShapeException", "nonzero"),
+}
+_KEEP = ("MultiMarginLoss-unbatched*-none-*", "MultiLabelMarginLoss-unbatched*-none-*")
+
+FAKE: tuple[Habit, ...] = (
+    *(Habit(f"{loss}_looks_at_the_data", (f"{loss}-*",), "refuses", "the result depends on the data", says=fake) for loss, (fake, _) in _DATA.items()),
+    Habit(
+        "margin_losses_keep_the_batch",
+        _KEEP,
+        "wrong",
+        "the decomposition that says the shape adds a batch axis to an unbatched input and leaves it there: (1), not ()",
+    ),
+)
+
+META: tuple[Habit, ...] = (
+    *(Habit(f"{loss}_looks_at_the_data", (f"{loss}-*",), "refuses", "the result depends on the data", says=meta) for loss, (_, meta) in _DATA.items()),
+    *(
+        Habit(
+            f"{function}_backward_has_no_meta_kernel",
+            (f"{loss}-*",),
+            "refuses",
+            "there is a decomposition of forward and none of backward: it runs forward on the meta device and not backward",
+            says=f"aten::{function}_backward",
+        )
+        for loss, function in (("MultiMarginLoss", "multi_margin_loss"), ("MultiLabelMarginLoss", "multilabel_margin_loss"))
+    ),
+)

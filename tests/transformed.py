@@ -1,0 +1,117 @@
+"""A loss under a transform, held to the specification, and to eager where that departs from it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+
+from reference.accuracy import Truth, compare
+from reference.catalog import ROWS, Form, Variant
+from reference.formats import FORMATS
+from reference.inputs import draw
+
+from .cases import Case
+from .divergences import applicable, widen
+from .habits import Habit
+from .subject import array, call_function, differentiable, tensor, tensors
+
+Found = dict[str, torch.Tensor]
+Function = Callable[[Any], torch.Tensor]  # of the arguments, by name
+
+
+def arguments(case: Case) -> tuple[Any, tuple[str, ...]]:
+    """The case's arguments as tensors, and those that require grad."""
+    drawn = case.truth.drawn
+    names = differentiable(case.row, drawn)
+    return tensors(drawn, case.format, case.device, differentiable=names), names
+
+
+def function(case: Case, subject: Any) -> Function:
+    """The case's loss, of its arguments."""
+    return lambda given: call_function(subject, case.row, case.variant, given, case.reduction)
+
+
+def cotangent(case: Case) -> torch.Tensor:
+    """A random one, of the shape of the result."""
+    return tensor(case.cotangent(case.truth.loss.reduce(case.reduction).shape), case.format, case.device)
+
+
+def evaluate(loss: Function, case: Case) -> Found:
+    """The value, and the gradient in every differentiable argument."""
+    return evaluate_all(lambda given: [loss(given[0])], [case])[0]
+
+
+def evaluate_all(losses: Callable[[Any], Sequence[torch.Tensor]], cases: Sequence[Case]) -> list[Found]:
+    """The same of many losses at once, in one backward pass."""
+    given = [arguments(case) for case in cases]
+    values = losses([each for each, _ in given])
+    leaves = [each[name] for each, names in given for name in names]
+    found = iter(torch.autograd.grad(values, leaves, list(map(cotangent, cases)), allow_unused=True, materialize_grads=True))
+    return [{"value": value.detach(), **{name: next(found) for name in names}} for value, (_, names) in zip(values, given, strict=True)]
+
+
+class Elsewhere(Case):
+    """A case whose truth is another."""
+
+    at: ClassVar[Truth]
+
+    @property
+    def truth(self) -> Truth:
+        """The one it was given."""
+        return self.at
+
+
+def elsewhere(case: Case, truth: Truth) -> Case:
+    """The case at other arguments."""
+    found = Elsewhere(**{f.name: getattr(case, f.name) for f in fields(case)})
+    object.__setattr__(found, "at", truth)
+    return found
+
+
+def larger(case: Case) -> Case:
+    """The case with every axis one longer; equal axes stay equal."""
+    return elsewhere(case, _larger_truth(case.row.name, case.variant.name, case.regime, case.format.name, case.seed))
+
+
+@lru_cache(maxsize=32)
+def _larger_truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth:
+    plain = Case(ROWS[row], _variant(row, variant), "none", FORMATS[format], "cpu", regime, seed).truth
+    form = plain.variant.form
+    grown = replace(plain.variant, form=Form(form.name, {axis: n + 1 for axis, n in form.axes.items()}))
+    return replace(plain, variant=grown, drawn=draw(plain.row, grown, regime, plain.format, seed))
+
+
+def _variant(row: str, name: str) -> Variant:
+    return next(v for v in ROWS[row].variants() if v.name == name)
+
+
+def problems(case: Case, found: Found, eager: Found, entry: Habit | None = None) -> list[str]:
+    """What is wrong: dtype, shape and device as in eager, every number within the budget of the truth.
+
+    Where eager is known to depart from the truth, the transform may too: it is held to what eager is held to, or to
+    what eager gives.
+    """
+    truth, said = case.truth, []
+    vector = case.cotangent(truth.loss.reduce(case.reduction).shape).astype(truth.loss.value.dtype)
+    budgets = {"value": truth.value(case.reduction), **truth.gradients(case.reduction, vector)}
+    for name, got in found.items():
+        kinds = [(t.dtype, tuple(t.shape), t.device.type) for t in (got, eager[name])]
+        if kinds[0] != kinds[1]:
+            said.append(f"{case.id}: {name} is {kinds[0]}, in eager {kinds[1]}")
+            continue
+        numbers, budget = array(got), budgets[name]
+        if entry is not None and entry.allows is not None:
+            budget = entry.allows(case, name, budget)
+        verdict = compare(numbers, budget, case.format)
+        if not verdict.problem:
+            continue
+        entries = applicable(case, name, torch.__version__)
+        wider = widen(entries, case, name, budget, None if name == "value" else vector) if entries else budget
+        near_eager = replace(wider, want=array(eager[name]))
+        if all(compare(numbers, b, case.format).problem for b in (wider, near_eager)):
+            said.append(f"{case.id}: {name} {verdict.problem}; eager gives {array(eager[name])[verdict.index]!r} there")
+    return said
