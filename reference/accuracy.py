@@ -28,7 +28,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -94,12 +94,10 @@ class Truth:
         rng = np.random.default_rng(seed_of(self.variant.name))
         options = self.drawn.options
         added = sum(abs(options[name]) for name in ADDED & options.keys())
-        ways = [lambda a: np.ones(a.shape)]
-        if not self.row.elementwise:
-            ways.append(lambda a: rng.choice([-1.0, 1.0], a.shape))
+        alike = [True] if self.row.elementwise else [True, False]
         found = []
-        for name, way in itertools.product(filter(self._movable, self.arguments), ways):
-            move = _each(lambda a, way=way: way(a) * (np.copysign(1, a) * added + a), self.arguments[name])
+        for name, same in itertools.product(filter(self._movable, self.arguments), alike):
+            move = _each(partial(_one_move, None if same else rng, added), self.arguments[name])
             there, back = (
                 {**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1)
             )
@@ -127,12 +125,13 @@ class Truth:
             shift = {name: np.zeros(partial.shape, dtype=partial.dtype) for name, partial in loss.partials.items()}
             for there, back in self.moved:
                 for name, partial in loss.partials.items():
-                    shift[name] += np.fmax(abs(there.partials[name] - partial), abs(back.partials[name] - partial))
+                    ways = abs(there.partials[name] - partial), abs(back.partials[name] - partial)
+                    shift[name] += _known(np.fmax(*ways))
             if loss.hinge is not None and self.regime != "kinks":
                 near = abs(loss.hinge.gap) <= self.depth * self.format.u * loss.hinge.terms
                 for name, partial in loss.hinge.partials.items():
                     shift[name] += np.where(near[..., None], abs(partial), 0)
-            for chain in loss.chains:  # logits are sums, too: rounded in their terms by d x, they move p by p 2 max |d x|
+            for chain in loss.chains:  # logits are sums, too: rounded by d x in their terms, they move p by 2 p max |d x|
                 moved = np.moveaxis(chain.magnitude, loss.last.get(chain.of, -1), -1).max(-1, keepdims=True, initial=0)
                 rounded = 2 * self.format.u * _finite(moved) * abs(loss.partials[chain.of])
                 shift[chain.of] = np.fmax(shift[chain.of], rounded)
@@ -176,7 +175,7 @@ class Truth:
         """(V): the error that an unreduced value is allowed before it is rounded."""
         loss = self.loss
         with np.errstate(all="ignore"):
-            scale = _finite(terms_of(loss)) + loss.condition(_arrays(self.arguments))
+            scale = _finite(terms_of(loss)) + _known(loss.condition(_arrays(self.arguments)))
             found = self.depth * (self.format.u * scale + self.format.step)
             if self.rounded is not None:
                 found = found + _finite(abs(self.rounded.value - loss.value))
@@ -204,6 +203,7 @@ class Truth:
             return loss.gradients(cotangent, reduction, shapes, **how)
 
         wants, sizes, shifts = at(self.loss), at(self.loss, absolute=True), at(self.shifted, absolute=True)
+        sizes, shifts = ({name: _known(a) for name, a in found.items()} for found in (sizes, shifts))
         rounded = {} if self.rounded is None else at(self.rounded)
         ones = np.ones_like(cotangent)
         slopes = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
@@ -241,8 +241,18 @@ def together(each: FloatArray) -> FloatArray:
     return np.asarray(np.minimum(total, total / 8 + 4 * np.sqrt((each**2).sum())))
 
 
+def _known(x: FloatArray) -> FloatArray:
+    """x, and 0 where it is NaN: in a finite result, inf - inf and 0 * inf are of terms that have no part in it."""
+    return np.where(np.isnan(x), 0, x)
+
+
 def _finite(x: FloatArray) -> FloatArray:
     return np.where(np.isfinite(x), x, 0)
+
+
+def _one_move(rng: np.random.Generator | None, added: float, array: FloatArray) -> FloatArray:
+    way = 1 if rng is None else rng.choice([-1.0, 1.0], array.shape)
+    return way * (array + np.copysign(added, array))
 
 
 def _moved(value: Any, move: Any, far: float) -> Any:
