@@ -111,13 +111,14 @@ def multilabel_soft_margin_loss(input: FloatArray, target: FloatArray, *, weight
     require(input.ndim > 0, "input", "of shape ()", "at least one axis, of the classes")
     classes = input.shape[-1]
     each = binary_cross_entropy_with_logits.definition(input, target, weight=weight)
+    terms = np.asarray(each.magnitude).sum(axis=-1)
     with np.errstate(all="ignore"):
         share = number(1, input) / number(classes, input)
     return Loss(
         each.value.sum(axis=-1) * share,
         {name: partial * share for name, partial in each.partials.items()},
-        magnitude=each.magnitude.sum(axis=-1) * share,
-        largest=each.magnitude.sum(axis=-1),
+        magnitude=terms * share,
+        largest=terms,
     )
 
 

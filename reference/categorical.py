@@ -6,6 +6,8 @@ mixes it with the uniform distribution, and an ignored row has no q at all, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .arithmetic import FloatArray, IndexArray, exp, expm1, log_softmax, number, one_hot, times
@@ -133,8 +135,7 @@ def linear_cross_entropy(
         label_smoothing=label_smoothing,
     )
 
-    def pull(gradient: FloatArray, size: object) -> dict[str, FloatArray]:
-        f = size if callable(size) else (lambda a: a)
+    def pull(gradient: FloatArray, f: Callable[[FloatArray], FloatArray]) -> dict[str, FloatArray]:
         rows = np.atleast_2d(f(input))
         grown = gradient.reshape(rows.shape[0], *linear_weight.shape[:-1])
         back = np.tensordot(grown, f(linear_weight), axes=linear_weight.ndim - 1)

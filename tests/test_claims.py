@@ -217,7 +217,7 @@ def of_logit(x: float, target: float, dtype: torch.dtype) -> tuple[float, float]
     """BCEWithLogits and its derivative."""
     logit = torch.tensor([x], dtype=dtype, requires_grad=True)
     value = F.binary_cross_entropy_with_logits(logit, torch.tensor([target], dtype=dtype))
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     assert logit.grad is not None
     return value.item(), logit.grad.item()
 
@@ -226,7 +226,7 @@ def of_sigmoid(x: float, target: float, dtype: torch.dtype) -> tuple[float, floa
     """Sigmoid, then BCE, and the derivative of both in the logit."""
     logit = torch.tensor([x], dtype=dtype, requires_grad=True)
     value = F.binary_cross_entropy(torch.sigmoid(logit), torch.tensor([target], dtype=dtype))
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     assert logit.grad is not None
     return value.item(), logit.grad.item()
 
@@ -302,7 +302,7 @@ def test_mse_is_the_likelihood_of_normal_noise(side: Side) -> None:
     assert value == squared / 2
     agree(slope, twice / 2, abs(twice))
     var = torch.tensor(abs(x - target) ** 2, requires_grad=True)
-    F.gaussian_nll_loss(torch.tensor(x), torch.tensor(target), var, reduction="sum").backward()  # type: ignore[no-untyped-call]
+    F.gaussian_nll_loss(torch.tensor(x), torch.tensor(target), var, reduction="sum").backward()
     assert var.grad is not None
     assert var.grad.tolist() == [0, 0, 0]
 

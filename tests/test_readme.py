@@ -10,7 +10,8 @@ README = Path(__file__).parent.parent / "README.md"
 def test_its_examples_run() -> None:
     """The session shown is the session one gets."""
     failed, tried = doctest.testfile(str(README), module_relative=False)
-    assert tried and not failed
+    assert tried
+    assert not failed
 
 
 def test_its_links_lead_somewhere() -> None:
@@ -19,4 +20,6 @@ def test_its_links_lead_somewhere() -> None:
     linked = re.findall(r"\]\(([^)#:]+)\)", text)
     named = [f"tests/{name}.py" for name in re.findall(r"`(test_\w+)`", text)]
     missing = [path for path in linked + named if not (README.parent / path).exists()]
-    assert linked and named and not missing, f"README.md names what is not there: {missing}"
+    assert linked
+    assert named
+    assert not missing, f"README.md names what is not there: {missing}"

@@ -83,7 +83,7 @@ def _epochs(task: Task) -> Iterator[Iterator[Tensors]]:
     rng, (data, _) = np.random.default_rng(0), task.data()
     for _ in range(task.epochs):
         order = torch.from_numpy(rng.permutation(len(data[0])))
-        yield (tuple(t[rows] for t in data) for rows in order.split(task.batch))  # type: ignore[no-untyped-call]
+        yield (tuple(t[rows] for t in data) for rows in order.split(task.batch))
 
 
 # -- where the gradient comes from ------------------------------------------------------------------------------
