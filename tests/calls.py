@@ -91,8 +91,8 @@ class Call:
         if domain in EASY:
             scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
             value = self.format.round(scale * EASY[domain](value, self.format))
-        if self.only not in ("", name) or domain == "alignment":  # targets and their lengths belong together
-            return value
+        if self.only or domain == "alignment":  # targets and their lengths belong together
+            return self.change(value) if self.only == name else value
         return self.change(value)
 
     @cached_property

@@ -1,0 +1,143 @@
+"""Which dtypes does an argument take beside the others? What is taken is promoted, and right; the rest is refused."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial, reduce
+from typing import Any
+
+import pytest
+import torch
+
+from reference.catalog import ROWS, Row, Variant
+from reference.formats import FORMATS
+
+from .calls import Call, devices, offered, problems, run, spread, takes
+from .dtype_departures import DTYPE_DEPARTURES
+from .dtypes import EVERY, PROMOTING_SIGNS, TAKES, held, taken
+from .known import Known, changed, unexpected
+
+pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+LABELS = ("index", "ignored", "labels", "alignment", "sign")
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A call in float32 with one argument in another dtype."""
+
+    row: str
+    variant: str
+    device: str
+    seed: int
+    argument: str
+    dtype: str
+
+    @property
+    def what(self) -> str:
+        """Loss-variant argument."""
+        return f"{self.row}-{self.variant} {self.argument}"
+
+    @property
+    def id(self) -> str:
+        """Loss-variant-device-argument-dtype."""
+        return f"{self.row}-{self.variant}-{self.device}-{self.argument}-{self.dtype}"
+
+    @property
+    def call(self) -> Call:
+        """The call at numbers that both dtypes hold. In the narrower of them: what is promoted when is left to torch."""
+        variant = _variants(self.row)[self.variant]
+        domain = variant.choices[self.argument].domain
+        narrow = FORMATS[self.dtype] if self.dtype in ("bfloat16", "float16") and domain not in LABELS else FORMATS["float32"]
+        change = partial(held, domain=domain, dtype=self.dtype)
+        return Call(ROWS[self.row], variant, narrow, self.device, self.seed, change, only=self.argument)
+
+
+def _suits(row: Row, variant: Variant) -> bool:
+    """Options at their defaults, or those that a choice goes with."""
+    changed_options = [name for name, values in row.options.items() if variant.options[name] != values[0]]
+    return not changed_options or changed_options in (["log_input"], ["log_target"], ["full"], ["beta"]) or _fits_a_byte(variant)
+
+
+def _fits_a_byte(variant: Variant) -> bool:
+    changed = {name: value for name, value in variant.options.items() if name == "ignore_index"}
+    return changed == {"ignore_index": 255} and variant.options.get("label_smoothing", 0.0) == 0.0
+
+
+@lru_cache
+def _variants(name: str) -> dict[str, Variant]:
+    """Every choice of every argument, in the first form and, for classes, in that of images: they are other kernels."""
+    row = ROWS[name]
+    forms = [form for i, form in enumerate(row.forms) if i == 0 or form.name == "k2"]
+    found = spread(row, forms, lambda v: _suits(row, v))
+    return {v.name: v for v in found}
+
+
+def _cases(config: pytest.Config) -> Iterator[Mixed]:
+    seed = config.getoption("--seed")
+    for row, device in itertools.product(offered(config), devices(config)):
+        if row.namespace:
+            continue
+        for variant in _variants(row.name).values():
+            if takes(config, row, variant):
+                for name, choice in variant.choices.items():
+                    own = "int64" if choice.domain in LABELS and choice.domain != "sign" else "float32"
+                    if choice.domain not in ("absent", "built"):
+                        yield from (Mixed(row.name, variant.name, device, seed, name, d) for d in EVERY if d != own)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per case."""
+    if "mixed" in metafunc.fixturenames:
+        cases = list(_cases(metafunc.config))
+        metafunc.parametrize("mixed", cases, ids=[case.id for case in cases])
+
+
+def test_dtype(mixed: Mixed, subject: Any) -> None:
+    """A dtype that is taken promotes as in any operation, and value and gradients are right; another is refused."""
+    said = [unexpected(f"{mixed.id} {r}", problem(mixed, r, subject), DTYPE_DEPARTURES) for r in ("none", "mean")]
+    assert not any(said), "\n".join(filter(None, said))
+
+
+def problem(mixed: Mixed, reduction: str, subject: Any) -> str:
+    """What is wrong, if anything."""
+    call = mixed.call
+    given = {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in call.given().items()}
+    other = given[mixed.argument].to(getattr(torch, mixed.dtype))
+    may = mixed.dtype in taken(mixed.what) and torch.equal(other.to(given[mixed.argument].dtype), given[mixed.argument])
+    given[mixed.argument] = other  # not the same numbers where -100 means ignored, and is no byte
+    names = tuple(name for name in call.differentiable if given[name].is_floating_point())
+    wanted = promoted(call, given)
+    try:
+        got = run(subject, call, given, reduction, call.vector(reduction), names)
+    except (RuntimeError, ValueError, TypeError, IndexError) as refusal:
+        return f"{type(refusal).__name__}: {refusal}" if may or isinstance(refusal, UnicodeError) else ""
+    if not may:
+        return f"is taken, and gives {got.value.dtype}"
+    wrong = [] if got.value.dtype == wanted else [f"has dtype {got.value.dtype}, not {wanted}"]
+    wrong += [f"the gradient of {n} has dtype {g.dtype}" for n, g in got.gradients.items() if g.dtype != given[n].dtype]
+    return "; ".join(wrong + problems(got, call.budgets(reduction), call.format))
+
+
+def promoted(call: Call, given: dict[str, torch.Tensor]) -> torch.dtype:
+    """What the numbers among the arguments promote to; labels are none."""
+    domains = {name: call.variant.choices[name.partition(".")[0]].domain for name in given}
+    labels = [label for label in LABELS if label != "sign" or call.row.name not in PROMOTING_SIGNS]
+    return reduce(torch.promote_types, (t.dtype for name, t in given.items() if domains[name] not in labels))
+
+
+@pytest.mark.parametrize("entry", [e for e in DTYPE_DEPARTURES if e.here()], ids=lambda entry: entry.name)
+def test_every_departure_is_asked_about_and_is_still_there(entry: Known, pytestconfig: pytest.Config) -> None:
+    """It matches a case, and its reproducer gives what it is said to give."""
+    assert any(entry.covers(f"{case.id} {reduction}") for case in _cases(pytestconfig) for reduction in ("none", "mean"))
+    assert not (said := changed(entry)), said
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern, _ in TAKES])
+def test_every_line_of_the_table_is_read(pattern: str, pytestconfig: pytest.Config) -> None:
+    """For some argument of some call it is the first that matches."""
+    asked = {case.what for case in _cases(pytestconfig)}
+    absent = pattern.partition("-")[0].strip("*") not in "".join(row.name for row in offered(pytestconfig))
+    assert absent or any(next((p for p, _ in TAKES if fnmatchcase(what, p)), "") == pattern for what in asked)
