@@ -7,7 +7,7 @@ the specification refuses it, or if the fault is of a kind that NumPy does not k
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -123,6 +123,15 @@ VALUES: dict[str, dict[str, Fault]] = {
 }
 FLOAT_DTYPES = {"integer": _as(np.int64), "boolean": _as(np.bool_), "complex": _as(np.complex64)}
 INDEX_DTYPES = {"float": _as(np.float64), "int32": _as(np.int32), "boolean": _as(np.bool_)}
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An array on another device than the rest: `meta`, which every torch has."""
+
+    array: Array
+
+
 TYPES: dict[str, Fault] = {"none": lambda array: None, "list": lambda array: array.tolist()}
 TOGETHER: dict[str, Fault] = {"extra_axis": lambda array: array[..., None]}
 
@@ -130,7 +139,7 @@ _WORDS: dict[str, Any] = {"text": "1", "none": None}
 _NAMES: dict[str, Any] = {"unknown": "average", "other_case": "Mean", "empty": "", "batchmean": "batchmean"}
 _FLAG: dict[str, Any] = {"text": "yes"}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "reduction": {**_NAMES, "integer": 1, "none": None},
+    "reduction": {**_NAMES, "old_name": "elementwise_mean", "integer": 1, "none": None},
     "delta": {"zero": 0.0, "negative": -1.0, "nan": np.nan, **_WORDS},
     "beta": {"negative": -1.0, "nan": np.nan, **_WORDS},
     "eps": {"zero": 0.0, "negative": -1.0, "nan": np.nan, **_WORDS},
@@ -141,7 +150,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "blank": {"negative": -1, "past_the_end": 6, "far": FAR, "fraction": 1.5, **_WORDS},
     **dict.fromkeys(("full", "log_input", "log_target", "swap", "zero_infinity"), _FLAG),
 }
-BEYOND = (*TYPES, "int32", "text", "fraction", "huge")  # faults that NumPy, and so the specification, does not know
+# Faults that NumPy, and so the specification, does not know.
+BEYOND = (*TYPES, "other_device", "int32", "text", "fraction", "huge")
 
 
 # What the documentation of a loss rules out and the specification, for the sake of its formula, does not.
@@ -188,7 +198,7 @@ def array_faults(call: Call, name: str) -> dict[str, Fault]:
     else:
         values = VALUES.get(domain, {}) | FLOAT_DTYPES
     types = {fault: change for fault, change in TYPES.items() if fault != "none" or name not in call.optional}
-    return values | dict(_shapes(array)) | types
+    return values | dict(_shapes(array)) | types | {"other_device": Elsewhere}
 
 
 def _shapes(array: Array) -> Iterator[tuple[str, Fault]]:
@@ -289,6 +299,10 @@ def candidates() -> Iterator[BadCall]:
         first = [call for call, name in right if name == row.arguments[0].name]
         yield from (BadCall(call, "all", fault) for call in first for fault in TOGETHER)
         yield from _with_options(right[0][0])
+        for call, name in right:
+            if name in row.function_only and call.form == row.forms[0].name:  # these reduce on a path of their own
+                weighted = replace(call, form=f"{call.form}_weighted")
+                yield from (bad for bad in _with_options(weighted) if bad.argument == "reduction")
     for call in _ctc():
         yield from (bad for name in call.arrays for bad in _of(call, name))
         yield from (BadCall(call, "all", fault) for fault in TOGETHER)

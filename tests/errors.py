@@ -133,10 +133,15 @@ CLASSES = "NLL CrossEntropy LinearCrossEntropy"
 TRIPLETS = "TripletMargin TripletMarginWithDistance"
 
 _CHUNKS = "a kernel that is handed what nobody checked"
+_MIXED = "tensors on meta and on another device mix, and the numbers come from nowhere"
 _UNSEEN = "the chunks are counted on input: rows of target beyond them are never seen"
 
 # Linear cross entropy in chunks (its `options`) has its own path, and few checks on it.
 CHUNKED_RULES = (
+    wrong("LinearCrossEntropy", "linear_weight target weight", "other_device", "RuntimeError", _MIXED, says="cross-device copies are not allowed|is not on the expected device", stage="backward", forms="batch unbatched", reductions="none"),
+    wrong("LinearCrossEntropy", "linear_weight linear_bias target weight", "other_device", "number|nan|inf", _MIXED, forms="batch unbatched"),
+    wrong("LinearCrossEntropy", "input", "other_device", "RuntimeError", _MIXED, says="is not on the expected device", stage="backward", forms="batch unbatched", reductions="none"),
+    wrong("LinearCrossEntropy", "input", "other_device", "meta", _MIXED, forms="batch unbatched"),
     refused("LinearCrossEntropy", "input", "integer boolean complex", ValueError, "acc_dtype must be one of", "raised in nn/functional.py"),
     refused("LinearCrossEntropy", "target", "past_the_end negative far far_negative", RuntimeError, "is out of bounds for dimension 1", "raised by Tensor.gather", forms="batch unbatched"),
     refused("LinearCrossEntropy", "linear_weight", "axis0.shorter axis0.one", RuntimeError, "is out of bounds for dimension 1", "raised by Tensor.gather", forms="batch unbatched"),
@@ -166,6 +171,9 @@ RULES: tuple[Rule, ...] = (
     # -- reduction
     refused("GaussianNLL MultiLabelSoftMargin PoissonNLL", "reduction", "none integer", TypeError, "unsupported operand type(s) for +", FUNCTIONAL),
     refused("GaussianNLL MultiLabelSoftMargin", "reduction", "*", ValueError, "is not valid", FUNCTIONAL),
+    refused("PoissonNLL TripletMarginWithDistance", "reduction", "old_name", ValueError, "elementwise_mean is not a valid value", FUNCTIONAL),
+    refused("L1 MSE Huber", "reduction", "*", ValueError, "Invalid reduction mode", FUNCTIONAL, forms="*_weighted"),
+    allowed("*", "reduction", "old_name", "number", "allowed: deprecated, and warned of (tests/expected_warnings.py)"),
     refused("*", "reduction", "*", ValueError, "is not a valid value for reduction", REDUCTION),
     # -- options: values
     refused("Huber", "delta", "zero negative nan", RuntimeError, "huber_loss does not support non-positive values for delta", LOSS),
@@ -213,6 +221,11 @@ RULES: tuple[Rule, ...] = (
     refused("MarginRanking LinearCrossEntropy", "input input1 input2 target linear_weight linear_bias", "none list", AttributeError, "object has no attribute", PYTHON),
     refused("BCE BCEWithLogits GaussianNLL Huber L1 MSE SmoothL1", "input target", "none list", AttributeError, "object has no attribute 'size'", PYTHON),
     refused("*", "*", "none list", TypeError, "must be Tensor, not", PARSER),
+    # -- tensors on different devices
+    wrong("LinearCrossEntropy", "linear_weight", "other_device", "number|nan|inf", _MIXED),
+    wrong(CLASSES, "input", "other_device", "RuntimeError", "one row is read as an item, from whatever device, and only backward notices", says="is not on the expected device", stage="backward", forms="unbatched"),
+    wrong("CosineEmbedding", "target", "other_device", "NotImplementedError", "a target of one element mixes with any device, and only backward notices", says="Cannot copy out of meta tensor", stage="backward", forms="unbatched"),
+    refused("*", "*", "other_device", NOT_IMPLEMENTED, "is not on the expected device|cannot be called on meta tensors|out of meta tensor|with Meta tensors", "raised by the dispatcher"),
     # -- values outside the domain
     refused("BCE", "input", "below_zero above_one nan", RuntimeError, "all elements of input should be between 0 and 1", LOSS),
     refused("BCE", "target", "below_zero above_one nan", RuntimeError, "all elements of target should be between 0 and 1", LOSS),

@@ -6,13 +6,14 @@ against a page that may not be read, so that the first byte too far ends the pro
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import mmap
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -38,50 +39,71 @@ def fenced(tensor: torch.Tensor, *, side: str = "end") -> torch.Tensor:
     return flat.view(tensor.shape).copy_(tensor)
 
 
-def isolated(jobs: Iterable[Job], work: Callable[[Job], Any]) -> Iterator[tuple[Job, Any]]:
-    """(job, what `work` returned), or the name of the signal that ended the process while it did this job.
+class Isolation:
+    """Where fatal work is done: a process that forks a child for it, and another when it has ended one.
 
-    The jobs share a child process until one of them ends it; the rest get another.
+    It is forked itself before any test has run. An accelerator that is in use, or a backward pass that was made
+    beside one, cannot be forked; what was changed in torch on the command line is there all the same.
     """
-    left = list(jobs)
-    while left:
-        done, ending = _child(left, work)
-        yield from zip(left, done, strict=False)
-        left = left[len(done) :]
-        if ending is not None and left:
-            yield left.pop(0), ending
+
+    def __init__(self) -> None:
+        """Fork."""
+        (self._jobs_in, jobs), (results, self._results_in) = os.pipe(), os.pipe()
+        if os.fork() == 0:
+            os.close(jobs)
+            os.close(results)
+            self._serve()
+        os.close(self._jobs_in)
+        os.close(self._results_in)
+        self._jobs, self._results = os.fdopen(jobs, "wb"), os.fdopen(results, "rb")
+
+    def __call__(self, jobs: Sequence[Job], work: Callable[[Job], Any]) -> list[Any]:
+        """What `work`, a function of a module, returns for each job; the name of a signal where that ended it."""
+        pickle.dump((work, jobs), self._jobs)
+        self._jobs.flush()
+        return [pickle.load(self._results) for _ in jobs]
+
+    def _serve(self) -> None:
+        """In the fork: until nobody is left to ask."""
+        faulthandler.disable()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # an allocator that finds its heap damaged says so at length
+        asked, answers = os.fdopen(self._jobs_in, "rb"), os.fdopen(self._results_in, "wb")
+        with contextlib.suppress(EOFError):
+            while True:
+                work, jobs = pickle.load(asked)
+                for result in _surviving(jobs, work):
+                    pickle.dump(result, answers)
+                answers.flush()
+        os._exit(0)
 
 
-def _child(jobs: list[Job], work: Callable[[Job], Any]) -> tuple[list[Any], str | None]:
+def _surviving(jobs: Sequence[Job], work: Callable[[Job], Any]) -> Iterator[Any]:
+    """The results of the jobs, in a child process until one of them ends it, the rest in another."""
+    while jobs:
+        done, ending = _child(jobs, work)
+        yield from done
+        jobs = jobs[len(done) :]
+        if ending is not None and jobs:
+            yield ending
+            jobs = jobs[1:]
+
+
+def _child(jobs: Sequence[Job], work: Callable[[Job], Any]) -> tuple[list[Any], str | None]:
     """What the jobs returned until the child ended, and how it ended if not by itself."""
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
-        _report(send, jobs, work)
-    os.close(send)
-    done = []
-    with os.fdopen(receive, "rb") as pipe:
-        while True:
-            try:
-                done.append(pickle.load(pipe))  # our own child wrote it
-            except EOFError:
-                break
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return done, signal.Signals(os.WTERMSIG(status)).name
-    return done, None if len(done) == len(jobs) else f"exit status {os.waitstatus_to_exitcode(status)}"
-
-
-def _report(send: int, jobs: list[Job], work: Callable[[Job], Any]) -> None:
-    """In the child: do the jobs, write down each result, and leave without cleaning up what is the parent's."""
-    faulthandler.disable()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # an allocator that finds its heap damaged says so at length
-    status = 1
-    try:
         with os.fdopen(send, "wb") as pipe:
             for job in jobs:
                 pickle.dump(work(job), pipe)
                 pipe.flush()
-        status = 0
-    finally:
-        os._exit(status)
+        os._exit(0)  # without cleaning up what is the parent's
+    os.close(send)
+    done = []
+    with os.fdopen(receive, "rb") as pipe, contextlib.suppress(EOFError):
+        while True:
+            done.append(pickle.load(pipe))
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return done, signal.Signals(os.WTERMSIG(status)).name
+    return done, None if len(done) == len(jobs) else f"exit status {os.waitstatus_to_exitcode(status)}"

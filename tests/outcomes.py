@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .bad_calls import BadCall
+from .bad_calls import BadCall, Elsewhere, bad_calls
 from .isolated import fenced
 
 FUNCTION, MODULE, CHUNKED = "function", "module", "chunked"  # the last: linear cross entropy with its options
@@ -18,7 +19,7 @@ FUNCTION, MODULE, CHUNKED = "function", "module", "chunked"  # the last: linear 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`what` is an exception's name, a signal's, or the kind of the value: number, nan, inf, complex."""
+    """`what` is an exception's name, a signal's, or the kind of the value: number, nan, inf, complex, meta."""
 
     what: str
     text: str = ""
@@ -91,6 +92,12 @@ def observe(attempt: Attempt, subject: Any = torch.nn.functional, *, fence: bool
     return Outcome(_kind(value), "", "result")
 
 
+def observe_fenced(name: tuple[str, str, str, str]) -> Outcome:
+    """Make the attempt of a bad call's id, a spelling and a reduction, on the subject of a name, behind fences."""
+    bad, spelling, reduction, subject = name
+    return observe(Attempt(bad_calls()[bad], spelling, reduction), importlib.import_module(subject), fence=True)
+
+
 def _module(bad: BadCall, given: dict[str, Any], said: dict[str, Any]) -> tuple[torch.nn.Module, list[Any]]:
     """The module, and what it is called with."""
     places = bad.good.places
@@ -109,6 +116,8 @@ def _module(bad: BadCall, given: dict[str, Any], said: dict[str, Any]) -> tuple[
 
 
 def _tensor(array: Any, fence: str) -> Any:
+    if isinstance(array, Elsewhere):
+        return _tensor(array.array, "").to("meta")
     if not isinstance(array, np.ndarray | np.generic):
         return array
     tensor = torch.from_numpy(np.ascontiguousarray(array)).reshape(np.shape(array))
@@ -119,6 +128,6 @@ def _tensor(array: Any, fence: str) -> Any:
 def _kind(value: Any) -> str:
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
-    if value.is_complex():
-        return "complex"
+    if value.is_complex() or value.is_meta:
+        return "complex" if value.is_complex() else "meta"
     return "nan" if value.isnan().any() else "inf" if value.isinf().any() else "number"

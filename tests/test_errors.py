@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ from reference.catalog import CATALOG
 from .bad_calls import ELSEWHERE, OPTIONS, BadCall, bad_calls
 from .calls import devices
 from .errors import RULES, rule_for
-from .isolated import isolated
-from .outcomes import Attempt, Outcome, attempts, observe
-from .rows_of_errors import ROWS, Row, run
+from .isolated import Isolation
+from .outcomes import Attempt, Outcome, attempts, observe, observe_fenced
+from .rows_of_errors import ROWS, Row, run_by_id
 
 Endings = Callable[[BadCall], list[tuple[Attempt, Outcome]]]
 
@@ -27,6 +28,7 @@ Endings = Callable[[BadCall], list[tuple[Attempt, Outcome]]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The bad calls of the losses that the subject offers, those that differ in form alone together."""
     here = "cpu" in devices(metafunc.config)
+    isolation()
     if "forms" in metafunc.fixturenames:
         subject = importlib.import_module(metafunc.config.getoption("--subject"))
         groups: dict[str, list[BadCall]] = {}
@@ -40,15 +42,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def endings(subject: object) -> Endings:
-    """How the attempts of a bad call end; those that may be fatal share a child process, loss by loss."""
+def endings(subject: Any) -> Endings:
+    """How the attempts of a bad call end; those that may be fatal are made elsewhere, loss by loss."""
 
     @cache
     def fatal(loss: str) -> dict[str, list[tuple[Attempt, Outcome]]]:
         tried = [a for bad in bad_calls().values() if bad.fatal and bad.good.loss == loss for a in attempts(bad)]
+        ends = isolation()([(a.bad.id, a.spelling, a.reduction, subject.__name__) for a in tried], observe_fenced)
         found: dict[str, list[tuple[Attempt, Outcome]]] = {}
-        for index, end in isolated(range(len(tried)), lambda i: observe(tried[i], subject, fence=True)):
-            found.setdefault(tried[index].bad.id, []).append((tried[index], _outcome(end)))
+        for attempt, end in zip(tried, ends, strict=True):
+            found.setdefault(attempt.bad.id, []).append((attempt, _outcome(end)))
         return found
 
     def of(bad: BadCall) -> list[tuple[Attempt, Outcome]]:
@@ -57,6 +60,12 @@ def endings(subject: object) -> Endings:
         return [(attempt, observe(attempt, subject)) for attempt in attempts(bad)]
 
     return of
+
+
+@cache
+def isolation() -> Isolation:
+    """The process that fatal work is done by; made while tests are collected."""
+    return Isolation()
 
 
 def _outcome(end: Outcome | str) -> Outcome:
@@ -93,7 +102,8 @@ def test_every_rule_is_needed(subject: object) -> None:
 @pytest.fixture(scope="module")
 def row_endings() -> dict[str, Outcome]:
     """How the rows end, one child process for as many as survive."""
-    return {row.id: _outcome(end) for row, end in isolated([row for row in ROWS if row.applies()], run)}
+    names = [row.id for row in ROWS if row.applies()]
+    return dict(zip(names, map(_outcome, isolation()(names, run_by_id)), strict=True))
 
 
 def test_row_ends_as_it_says(row: Row, row_endings: dict[str, Outcome]) -> None:
