@@ -21,7 +21,6 @@ from .measured import Draw, Found, Losses
 Body = Callable[[Losses, Draw], Iterator[str]]
 FORMATS = ("float32", "bfloat16")  # one that torch computes in, and one that it widens
 NO_HALF = ("float64", "float32")
-PER_ROW = ("*-C", "*-D", "*-F", "*-C-d1", "*-C-F")  # the shapes in the catalog that keep the batch, besides all of it
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,18 @@ def sum_is_n_times_mean(row: Row, f: Losses, draw: Draw) -> Iterator[str]:
     loss = functools.partial(getattr(f, row.function), **given, **drawn.options)
     n = loss().value.middle.size
     if "ignore_index" in drawn.options and given["target"].dtype.kind == "i":
-        n = int((given["target"] != (drawn.options["ignore_index"] or -100)).sum())
+        ignored = -100 if drawn.options["ignore_index"] is None else drawn.options["ignore_index"]
+        n = int((given["target"] != ignored).sum())
     total, mean, name = loss(reduction="sum"), loss(reduction="mean"), row.arguments[0].name
-    yield total.value.differs(mean.value * n)
-    yield total.gradient(name).differs(mean.gradient(name) * n)
+    if n:
+        yield total.value.differs(mean.value * n)
+        yield total.gradient(name).differs(mean.gradient(name) * n)
+
+
+def _has_the_batch_first(shape: str) -> bool:
+    """Whether a shape of the catalog starts with N: named, or among `*`, all axes, and not taken out of them."""
+    first = shape.split()[0]
+    return first == "N" or (first[0] == "*" and "N" not in first.split("-"))
 
 
 @_every_loss
@@ -94,7 +101,7 @@ def a_permuted_batch_has_the_permuted_losses(row: Row, f: Losses, draw: Draw) ->
     """No value depends on where in the batch its row stands, and no mean."""
     variant, drawn = draw.typical(row, f.format, batched=True)
     order = draw.order(drawn.arguments[row.arguments[0].name].shape[0])
-    batched = [a.name for a in row.arguments if variant.choices[a.name].shape.split()[0] in ("*", *PER_ROW)]
+    batched = [a.name for a in row.arguments if _has_the_batch_first(variant.choices[a.name].shape)]
     moved = {name: value[order] if name in batched else value for name, value in drawn.arguments.items()}
     left = functools.partial(getattr(f, row.function), **drawn.arguments, **drawn.options)
     right = functools.partial(getattr(f, row.function), **moved, **drawn.options)
