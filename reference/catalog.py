@@ -136,6 +136,11 @@ class Row:
         options = {name: values[0] for name, values in self.options.items()}
         return Variant(form, choices, options, self._label(form, choices, options))
 
+    def elsewhere(self, form: Form) -> list[Variant]:
+        """A pairwise cover of choices and options, in a form of one's own."""
+        batched = [v for v in self.variants() if v.form is self.forms[0]]
+        return [Variant(form, v.choices, v.options, self._label(form, v.choices, v.options)) for v in _pairwise(batched)]
+
     def _label(self, form: Form, choices: Mapping[str, Choice], options: Mapping[str, Any]) -> str:
         said = [form.name, *(c.label for c in choices.values() if c.label)]
         said += [f"{n}.{_word(v)}" for n, v in options.items() if v != self.options[n][0]]
@@ -173,6 +178,7 @@ CLASSES = (
     Form("unbatched", {"C": 5}),
     Form("k1", {"N": 4, "C": 5, "d1": 4}),
     Form("k2", {"N": 3, "C": 3, "d1": 3, "d2": 3}),
+    Form("k3", {"N": 2, "C": 3, "d1": 2, "d2": 1, "d3": 2}),
 )
 ROWS_OF_CLASSES = CLASSES[:2]
 VECTORS = (Form("batch", {"N": 8, "D": 6}), Form("unbatched", {"D": 6}))
@@ -195,7 +201,7 @@ CLASS_WEIGHT = optional("weight", "weight", "C", place="constructor", gradient=F
 INDICES = Choice("", "index", "*-C")
 IGNORED = Choice("ignored", "ignored", "*-C")
 PROBABILITIES = Choice("probabilities", "distribution", "*")
-IGNORE = (-100, 1, 255)
+IGNORE = (-100, 1, 0, -1, 255)
 
 
 def _regression(name: str, function: str, **more: Any) -> Row:
@@ -332,7 +338,7 @@ CATALOG: tuple[Row, ...] = (
         "cross_entropy",
         (LOGITS, Argument("target", (INDICES, IGNORED, PROBABILITIES)), CLASS_WEIGHT),
         CLASSES,
-        options={"ignore_index": IGNORE, "label_smoothing": (0.0, 0.1, 1.0)},
+        options={"ignore_index": IGNORE, "label_smoothing": (0.0, 0.1, 1.0, 0.001)},
         valid=_class_target,
         many=MANY_ROWS,
         wide=WIDE,

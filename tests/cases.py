@@ -57,6 +57,7 @@ def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth
 def _by_name(row: str) -> dict[str, Variant]:
     entry = ROWS[row]
     extra = [entry.plain(form) for form in (*entry.wide, *((entry.many,) if entry.many else ()))]
+    extra += [v for form in entry.wide[:1] for v in entry.elsewhere(form)]
     return {v.name: v for v in (*entry.variants(), *extra)}
 
 
@@ -76,6 +77,7 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
         start = turn * AT_ONCE % len(able)
         calls += [(v, regime) for v in (able[start:] + able[:start])[:AT_ONCE]]
     calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked")]
+    calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
     calls += [(entry.plain(form), "typical") for form in ((entry.many,) if entry.many else ())]
     return tuple(calls)
 

@@ -35,7 +35,11 @@ def may_overflow(truth: Truth, **arguments: Any) -> Loss:
 
 
 def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
-    """log(1 + s) for log1p(s): every log-probability is off by a roundoff of 1, and exp(log p) - 1 cancels."""
+    """log(1 + s) for log1p(s): every log-probability is off by a roundoff of 1, and exp(log p) sum(q) - q cancels.
+
+    The exponentials are added in eight lanes or more, each one after another, not in a tree: over many classes
+    the rounding of that running sum, a random walk, outgrows the log2(n) of the budget.
+    """
     loss = truth.definition(**arguments)
     weight = arguments.get("weight")
     most = abs(weight).max(initial=0) if weight is not None else 1.0
@@ -43,12 +47,27 @@ def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
     for name, partial in loss.partials.items():
         if name == "target":
             sizes[name] = abs(partial) + (1 if weight is None else abs(weight))
-        elif name != "weight":
-            sizes[name] = 4 * loss.sizes.get(name, abs(partial)) + 2 * np.where(partial <= 0, most, abs(partial))
-        else:
+        elif name == "weight":
             sizes[name] = abs(partial) + (abs(partial) > 0)
+        else:
+            mass = most * _probability(name, partial, arguments)
+            running = 1 + np.sqrt(partial.shape[-1] / 8) / truth.depth
+            sizes[name] = running * (4 * loss.sizes.get(name, abs(partial)) + 2 * (abs(partial) + mass))
     magnitude = abs(loss.value) if loss.magnitude is None else loss.magnitude
     return replace(loss, magnitude=magnitude + most * len(loss.chains or (1,)), sizes=sizes)
+
+
+def _probability(name: str, partial: FloatArray, arguments: dict[str, Any]) -> FloatArray:
+    """The target's distribution over the classes, as the partial has them; at least that, in an adaptive softmax."""
+    target, smoothing = arguments["target"], arguments.get("label_smoothing", 0.0)
+    classes = max(partial.shape[-1], 1)
+    if name not in ("input", "logits"):
+        return np.where(partial <= 0, 1.0, 0.0)
+    if target.dtype.kind == "f":
+        hard = abs(np.moveaxis(target, min(1, target.ndim - 1), -1))
+    else:
+        hard = (target[..., None] == np.arange(partial.shape[-1])).astype(partial.dtype)
+    return (1 - smoothing) * hard + smoothing / classes
 
 
 # -- binary cross entropy ---------------------------------------------------------------------------------------

@@ -416,6 +416,7 @@ got = F.nll_loss(x, torch.zeros(40000, dtype=torch.int64))
         cases=(
             "*CrossEntropyLoss-*label_smoothing*-float16-*-large",
             "*CrossEntropyLoss-*label_smoothing*-float16-*-offset",
+            "*CrossEntropyLoss-wide*label_smoothing*-float16-*",
         ),
         of=EVERY,
         why="label smoothing adds the log-probabilities of all classes before it divides them by their number",
