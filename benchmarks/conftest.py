@@ -44,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="retained",
         help="whether freed memory is kept, so that no time goes into page faults (default: retained)",
     )
+    group.addoption(
+        "--matrix", action="store_true", help="hold the compiled paths to every variant of every loss, too: slow"
+    )
     group.addoption("--speed-report", metavar="DIR", help="write report.md, report.json with the raw pairs, and plots")
     group.addoption(
         "--self-check",
@@ -58,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """The two options that measure no losses."""
+    """The options that time no losses."""
     if config.getoption("--self-check"):
         from benchmarks import selfcheck
 
@@ -121,7 +124,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """Progress: a line per row, with its verdict and the time left."""
-    said = dict(report.user_properties).get("said")
+    said = dict(getattr(report, "user_properties", ())).get("said")
     if report.when != "call" or said is None:
         return None
     progress = config.stash[PROGRESS]

@@ -75,7 +75,8 @@ def poisson_nll_loss(
     """Rate minus count times its logarithm; with `full`, Stirling's approximation of log(count!)."""
     value = torch.exp(input) - target * input if log_input else input - target * torch.log(input + eps)
     if full:
-        stirling = target * torch.log(target) - target + 0.5 * torch.log(2 * math.pi * target)
+        count = target.clamp(min=1)  # below, it is not used, but 0 * log 0 would be its gradient
+        stirling = count * torch.log(count) - count + 0.5 * torch.log(2 * math.pi * count)
         value = value + torch.where(target > 1, stirling, 0.0)
     return _reduce(value, reduction)
 
