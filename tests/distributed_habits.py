@@ -1,0 +1,75 @@
+"""What cross entropy over several processes is known to do otherwise, as seen in torch 2.6, 2.10, 2.13, 2.14 and 2.15."""
+
+from __future__ import annotations
+
+from .habits import Habit
+
+SHARDED: tuple[Habit, ...] = (
+    Habit(
+        "label_smoothing_by_class",
+        ("*label_smoothing*-by_class-*",),
+        "refuses",
+        "with label_smoothing the ignored rows are set to 0 in place, in a tensor that is a sum over ranks not yet taken",
+        says="aten.masked_fill_.Scalar",
+        torch=">=2.6,!=2.10.*",
+    ),
+    Habit(
+        "label_smoothing_by_class_silently",
+        ("*label_smoothing*-by_class-*",),
+        "wrong",
+        "the gradient of a log-softmax that loss_parallel does not see in an nll_loss is passed on as it comes",
+        torch="==2.10.*",
+        link="https://github.com/pytorch/pytorch/issues/190746",
+    ),
+    Habit(
+        "ignore_index_past_the_classes",
+        ("*_ignored*ignore_index.255*-by_class-*",),
+        "refuses",
+        "a class that is none, and is ignored, is looked up all the same",
+        says="index 255 is out of bounds",
+        but=("*label_smoothing*",),
+    ),
+    Habit(
+        "mean_of_uneven_rows",
+        ("*-mean-*-by_row-4",),
+        "refuses",
+        "the mean over the ranks of their means is biased where they have not the same number of rows",
+        says="biased mean",
+        torch="<2.14",
+    ),
+    Habit(
+        "mean_of_weighted_rows",
+        ("*ignored*-mean-*-by_row-2", "*weight*-mean-*-by_row-2"),
+        "wrong",
+        "the mean over the ranks of their means, which is not the mean where their weights, or the rows that they "
+        "ignore, are not the same: nothing says so",
+        torch=">=2.10,<2.14",
+        link="https://github.com/pytorch/pytorch/issues/185167",
+        but=("*label_smoothing.1.0*",),  # nothing is left of the part that is averaged so
+    ),
+    Habit(
+        "no_mean_with_gloo",
+        ("*-mean-*-by_row-2",),
+        "refuses",
+        "gloo has no mean over ranks, and is asked for one",
+        says="Cannot use ReduceOp.AVG with Gloo",
+        torch="<2.10",
+        but=("*label_smoothing*",),
+    ),
+    Habit(
+        "label_smoothing_by_row",
+        ("*label_smoothing*-by_row-*",),
+        "refuses",
+        "masked_fill_ is not known to tensors in shards",
+        says="aten.masked_fill_.Scalar",
+        torch="<2.10",
+        but=("*-mean-*-by_row-4",),
+    ),
+    Habit(
+        "loss_parallel_stays_on",
+        ("*-after_a_refusal",),
+        "refuses",
+        "an exception leaves `with loss_parallel()` without switching it off: every cross entropy after it goes through it",
+        says="loss_parallel()",
+    ),
+)

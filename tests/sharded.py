@@ -1,0 +1,107 @@
+"""Cross entropy in many processes: the work of one rank, and the group that does it.
+
+The ranks are those of a mesh of `WORLD`, or of its halves: two groups of two do the same work side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+WORLD = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call: the name by which its result is known, how many ranks share the logits, along which axis, and the call."""
+
+    name: str
+    ranks: int
+    axis: int
+    function: str
+    input: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor | None
+    options: dict[str, Any]
+    cotangent: torch.Tensor
+
+    def run(self, mesh: Any) -> dict[str, torch.Tensor]:
+        """The value, and the gradient in the logits, gathered."""
+        from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+        from torch.distributed.tensor.parallel import loss_parallel
+
+        by_class = self.axis == 1
+        input = distribute_tensor(self.input, mesh, [Shard(self.axis)]).detach().requires_grad_()
+        target = distribute_tensor(self.target, mesh, [Replicate() if by_class else Shard(0)])
+        weight = None if self.weight is None else distribute_tensor(self.weight, mesh, [Replicate()])
+        with loss_parallel() if by_class else nullcontext():
+            value = getattr(F, self.function)(input, target, weight=weight, **self.options)
+            (value * self._like(value)).sum().backward() if not isinstance(value, DTensor) else value.backward(self._like(value))
+        assert input.grad is not None
+        return {"value": _gathered(value.detach()), "input": _gathered(input.grad)}
+
+    def _like(self, value: torch.Tensor) -> torch.Tensor:
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        if not isinstance(value, DTensor):
+            return self.cotangent
+        placements = [p if p.is_shard() else type(p)() if p.is_replicate() else _replicate() for p in value.placements]
+        return distribute_tensor(self.cotangent, value.device_mesh, placements)
+
+
+def _replicate() -> Any:
+    from torch.distributed.tensor import Replicate
+
+    return Replicate()
+
+
+def _gathered(tensor: torch.Tensor) -> torch.Tensor:
+    return getattr(tensor, "full_tensor", lambda: tensor)()
+
+
+def rank(number: int, port: int, jobs: Sequence[Job], file: str) -> None:
+    """Everything that one process does; the first one writes down what came of it."""
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(number), "WORLD_SIZE": str(WORLD)}
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    try:
+        meshes = {WORLD: init_device_mesh("cpu", (WORLD,)), WORLD // 2: init_device_mesh("cpu", (2, WORLD // 2), mesh_dim_names=("copy", "part"))["part"]}
+        found: dict[str, Any] = {}
+        for job in jobs:
+            try:
+                found[job.name] = job.run(meshes[job.ranks])
+            except (RuntimeError, NotImplementedError, ValueError) as error:  # an observation; on all ranks alike
+                found[job.name] = f"{type(error).__name__}: {error}"
+        if number == 0:
+            torch.save(found, file)
+    finally:
+        dist.destroy_process_group()
+
+
+def run(jobs: Sequence[Job]) -> dict[str, Any]:
+    """What came of every job: tensors by name, or the text of an error."""
+    import torch.multiprocessing as mp
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "found.pt")
+        mp.spawn(rank, (_free_port(), jobs, file), nprocs=WORLD)
+        return torch.load(file, weights_only=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])

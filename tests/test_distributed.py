@@ -1,0 +1,91 @@
+"""Is cross entropy the same when its logits lie in several processes, shard by shard, by class or by row?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from reference.catalog import ROWS, Form
+from reference.formats import FORMATS
+from reference.inputs import draw
+
+from .cases import Case
+from .distributed_habits import SHARDED
+from .habits import attempt, habit, judge, unmatched
+from .sharded import WORLD, Job, run
+from .subject import tensors
+from .transformed import cotangent, elsewhere, evaluate, function, problems
+
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch is built without torch.distributed")
+
+SIZES = {"N": 6, "C": 7}  # neither is divided by four ranks, nor the classes by two, and every rank has a class
+AXES = {"by_row": 0, "by_class": 1}
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """A case, along which axis its logits are split, and among how many ranks."""
+
+    case: Case
+    axis: str
+    ranks: int
+    after: str = ""
+
+    @property
+    def id(self) -> str:
+        """The case's, the axis and the ranks."""
+        return f"{self.case.id}-{self.axis}-{self.ranks}{self.after}"
+
+    def job(self) -> Job:
+        """What is sent to the ranks."""
+        given = tensors(self.case.truth.drawn, self.case.format, "cpu")
+        options = {**self.case.variant.options, "reduction": self.case.reduction}
+        return Job(
+            self.id, self.ranks, AXES[self.axis], self.case.row.function, given["input"], given["target"], given.get("weight"), options, cotangent(self.case)
+        )
+
+
+def cases(seed: int) -> list[Sharded]:
+    """Class indices, batched: every pair of options; those that are refused last, and then a right one once more.
+
+    In range, ignore_index is asked with rows that have it: by chance as many on each rank, it could be right by chance.
+    """
+    row, found = ROWS["CrossEntropyLoss"], []
+    for variant, reduction in itertools.product(row.few(), row.reductions):
+        target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
+        if variant.form.name in ("batch", "k1") and target != "probabilities" and (target == "ignored" or ignore == -100):
+            case = Case(row, variant, reduction, FORMATS["float64"], "cpu", "typical", seed)
+            form = Form(variant.form.name, {**variant.form.axes, **SIZES})
+            drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
+            case = elsewhere(case, replace(case.truth, drawn=drawn))
+            found += [Sharded(case, axis, ranks) for axis in AXES for ranks in (WORLD // 2, WORLD)]
+    found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis == "by_class"))
+    return [*found, replace(found[0], after="-after_a_refusal")]
+
+
+def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
+    """Value and gradient of every case, gathered, are those of the definition."""
+    asked = cases(request.config.getoption("--seed"))
+    found = run([each.job() for each in asked])
+    for each in asked:
+        with subtests.test(each.id):
+            got = attempt(SHARDED, each.id, lambda each=each: _value(found[each.id]))
+            if got is not None:
+                eager = evaluate(function(each.case, torch.nn.functional), each.case)
+                judge(SHARDED, each.id, problems(each.case, got, eager))
+
+
+def _value(found: Any) -> Any:
+    if isinstance(found, str):
+        raise RuntimeError(found)
+    return found
+
+
+def test_entries_match(request: pytest.FixtureRequest) -> None:
+    """Every known departure is about a case."""
+    assert not unmatched(SHARDED, (each.id for each in cases(request.config.getoption("--seed"))))
