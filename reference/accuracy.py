@@ -203,10 +203,10 @@ class Truth:
             return loss.gradients(cotangent, reduction, shapes, **how)
 
         wants, sizes, shifts = at(self.loss), at(self.loss, absolute=True), at(self.shifted, absolute=True)
-        sizes, shifts = ({name: _known(a) for name, a in found.items()} for found in (sizes, shifts))
         rounded = {} if self.rounded is None else at(self.rounded)
         ones = np.ones_like(cotangent)
         slopes = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
+        sizes, shifts, slopes = ({n: _known(a) for n, a in found.items()} for found in (sizes, shifts, slopes))
         scaled = reduction != "none" and self.format.digits < 24  # cotangent / n is a half-precision number
         total = abs(self.loss.value).sum() > self.format.max
         found = {}

@@ -148,7 +148,7 @@ class Row:
 
 
 def _word(value: Any) -> str:
-    return str(getattr(value, "__name__", value)).replace("-", "m").replace("(", "").replace(")", "").replace(", ", ".")
+    return str(getattr(value, "__name__", value)).replace("-", "m").replace("(", "").replace(")", "").replace(", ", ".").replace(",", "")
 
 
 def _pairwise(variants: list[Variant]) -> list[Variant]:

@@ -115,7 +115,11 @@ def _one_hot(rng: Rng, shape: Shape, format: Format) -> FloatArray:
 
 
 def _log_distribution(scale: float) -> Draw:
-    return lambda rng, shape, format: np.log(_softmax(rng, shape, scale))
+    def draw(rng: Rng, shape: Shape, format: Format) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            return np.log(_softmax(rng, shape, scale))
+
+    return draw
 
 
 def _log_one_hot(rng: Rng, shape: Shape, format: Format) -> FloatArray:
