@@ -102,7 +102,7 @@ BAD: tuple[Bad, ...] = (
     ("cosine_embedding_loss", {"input2": [1.0, 1.0, 1.0]}, "input2 is of shape (3,); allowed: 2 axes"),
     ("cosine_embedding_loss", {"input1": np.zeros((1, 2, 3))}, "input1 is of shape (1, 2, 3); allowed: 1 or 2 axes"),
     ("cosine_embedding_loss", {"input2": [[1.0, 2.0]]},
-     "input2 is of shape (1, 2); allowed: a shape that broadcasts against (2, 3)"),
+     "input2 is of shape (1, 2); allowed: shape (1, 3) (the features of input1)"),
     ("cross_entropy", {"target": [3, 0]}, "target is 3; allowed: a class index in [0, 3) or -100"),
     ("cross_entropy", {"target": [3, 0], "ignore_index": 5}, "target is 3; allowed: a class index in [0, 3) or 5"),
     ("cross_entropy", {"target": [[1.0, 0.0], [0.0, 1.0]]},

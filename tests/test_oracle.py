@@ -131,7 +131,7 @@ def disagreement(exact: Exact, name: str, at: tuple[int, ...], got: Any, size: A
 # -- coverage ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", (*CATALOG, *BESIDES), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [*CATALOG, *BESIDES], ids=lambda row: row.name)
 def test_points_leave_nothing_out(row: Row) -> None:
     """Every form, choice, option, finite regime, format and reduction of a row is at some point of it."""
     here = [p for p in POINTS if p.row is row]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -152,9 +153,8 @@ def test_arguments_are_left_alone(name: str) -> None:
 def test_refuses(bad: Bad) -> None:
     """A bad argument is a ValueError that names it, says what it was and what is allowed."""
     name, changed, message = bad
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         getattr(reference, name)(**CALLS[name] | changed)
-    assert str(caught.value) == message
     assert message.split(" is ")[0].split(".")[0] in inspect.signature(getattr(reference, name)).parameters
 
 
@@ -175,9 +175,8 @@ def test_each_loss_refuses_something(name: str) -> None:
 )
 def test_refuses_reductions_and_cotangents(name: str, changed: dict[str, Any], message: str) -> None:
     """So are a reduction and a cotangent."""
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         getattr(reference, name)(**CALLS[name], **changed)
-    assert str(caught.value).startswith(message)
 
 
 @every_loss
@@ -201,6 +200,15 @@ STRETCHES: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def _shape_or_none(call: Callable[..., Any], arguments: dict[str, Any]) -> tuple[int, ...] | None:
+    """Of the unreduced result; None if the call is refused."""
+    try:
+        found = call(**arguments, reduction="none")
+    except (ValueError, RuntimeError, IndexError):
+        return None
+    return tuple(getattr(found, "value", found).shape)
+
+
 TAKEN_LATER = {("gaussian_nll_loss", "var", "first axis 1")}
 """What torch 2.6 refused, as it took the 1 in the last axis of var only, and later ones document and take."""
 
@@ -213,17 +221,7 @@ def test_broadcasts_no_more_than_torch(name: str) -> None:
     for argument, (how, stretch) in itertools.product(arguments, STRETCHES.items()):
         given = arguments | {argument: np.array(stretch(arguments[argument]))}
         said = f"{name}, {argument} {how}, {given[argument].shape}"
-        try:
-            theirs: Any = tuple(getattr(F, name)(**{n: torch.from_numpy(a) for n, a in given.items()}, reduction="none").shape)
-        except (RuntimeError, ValueError, IndexError):
-            if (name, argument, how) in TAKEN_LATER:
-                continue
-            with pytest.raises(ValueError):
-                getattr(reference, name)(**given, reduction="none")
-                pytest.fail(f"{said}: torch refuses it")
-            continue
-        try:
-            own = getattr(reference, name)(**given, reduction="none").value.shape
-        except ValueError:
-            continue  # torch takes more than it documents
-        assert own == theirs, said
+        own = _shape_or_none(getattr(reference, name), given)
+        theirs = _shape_or_none(getattr(F, name), {n: torch.from_numpy(a) for n, a in given.items()})
+        if own is not None and (name, argument, how) not in TAKEN_LATER:  # torch may take more than it documents
+            assert own == theirs, f"{said}: torch {'refuses it' if theirs is None else f'gives {theirs}'}"
