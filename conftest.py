@@ -79,6 +79,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One order in every process, as pytest-xdist needs: that of the ids; in the matrix, cases of one truth together."""
+    matrix = ("test_value.py", "test_gradient.py")
+    items.sort(key=lambda item: (0, item.path.name) if item.path.name in matrix else (1, item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def subject(request: pytest.FixtureRequest) -> Any:
     """The namespace that is held to the specification."""
