@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from reference.catalog import ROWS
+from reference.catalog import ROWS, Row, Variant
 from reference.formats import FORMATS
 
 from .api import APIS, LEGACY_MEANING, LEGACY_WARNING, METHODS, OPTIONS, OVERLOOKED, PARAMETERS, REQUIRED, Api
@@ -34,6 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "legacy" in metafunc.fixturenames:
         old = [name for name, api in APIS.items() if "size_average" in api.init and api.function]
         metafunc.parametrize("legacy", [row.name for row in rows if row.name in old])
+    if "plain" in metafunc.fixturenames:
+        metafunc.parametrize("plain", [row.name for row in rows if getattr(APIS.get(row.name), "function", "")])
     if "call" in metafunc.fixturenames:
         calls = [Call(row, v, FORMATS["float32"]) for row in rows for v in spread(row, row.forms)]
         calls = [call for call in calls if has_module(call.row, call.given())]
@@ -72,7 +74,7 @@ def test_forward_takes_what_it_took(loss: str) -> None:
 
 def test_function_takes_what_it_took(loss: str, subject: object) -> None:
     """Names, order, kinds and defaults of the function are unchanged."""
-    if APIS[loss].function:
+    if APIS[loss].function and hasattr(subject, ROWS[loss].function):
         assert text(getattr(subject, ROWS[loss].function)) == APIS[loss].function
 
 
@@ -212,6 +214,26 @@ def test_mode_changes_nothing(call: Call) -> None:
         outcome = Outcome(evaluated.detach(), dict(zip(names, found, strict=True)))
         function = run(torch.nn.functional, call, call.given(), reduction, names=names)
         assert same(outcome, function), f"{call.id}, {reduction}: module {outcome}, function {function}"
+
+
+def test_defaults_are_those_of_the_signature(plain: str, subject: Any) -> None:
+    """A call that leaves the options out gives what one does that spells out the documented defaults, bit for bit."""
+    row = ROWS[plain]
+    call = Call(row, _fewest(row), FORMATS["float32"])
+    given, function = call.given(), getattr(subject, row.function)
+    spelled = {n: p.default for n, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
+    spelled = {name: value for name, value in spelled.items() if name not in given}
+    short, long = heard(partial(function, **given))[0], heard(partial(function, **given, **spelled))[0]
+    assert same_bits(short, long), f"{short} without, {long} with {spelled}"
+    if has_module(row, given) and plain not in REQUIRED:
+        inputs = [given[a.name] for a in row.arguments if a.place == "call" and a.name in given]
+        made = heard(partial(getattr(torch.nn, plain)))[0]
+        assert same_bits(heard(partial(made, *inputs))[0], long), f"the module's defaults are others than {spelled}"
+
+
+def _fewest(row: Row) -> Variant:
+    """The variant of the first form with the fewest arguments and options, valid or not."""
+    return row.plain(row.forms[0])
 
 
 # -- legacy arguments -------------------------------------------------------------------------------------------
