@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 from .clock import SHORTEST, Clock, HostClock, Sample, Task, batch
 from .verdict import ROUGH, Pair, Verdict, judge_pairs
@@ -122,13 +122,18 @@ class Duel:
 
     @property
     def raw(self) -> list[Pair]:
-        """The pairs as plain numbers."""
-        return [(*astuple(own), *astuple(other)) for own, other in self.pairs]
+        """The pairs as plain numbers, of as many digits as go into a file: a verdict from there is this one."""
+        return [(*_short(own), *_short(other)) for own, other in self.pairs]
 
     @property
     def verdict(self) -> Verdict:
         """What the pairs say."""
         return judge_pairs([self.raw], cpu_clock=isinstance(self.clock, HostClock))
+
+
+def _short(sample: Sample) -> tuple[float, float, float, int]:
+    seconds, wall, faults = (float(f"{x:.6g}") for x in (sample.seconds, sample.wall, sample.faults))
+    return seconds, wall, faults, sample.preempted
 
 
 def compare(

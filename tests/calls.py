@@ -60,8 +60,10 @@ SCALES: dict[str, Callable[[Format], float]] = {
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A variant of a loss at easy inputs, in one dtype on one device. `change` alters what was drawn, of all arguments or
-    `only` of one."""
+    """A variant of a loss at easy inputs, in one dtype on one device.
+
+    change: alters what was drawn, of all arguments (targets and lengths that belong together aside), or `only` of one
+    """
 
     row: Row
     variant: Variant
@@ -71,6 +73,7 @@ class Call:
     change: Callable[[Array], Any] = np.asarray
     only: str = ""
     _budgets: dict[str, Budgets] = field(default_factory=dict, init=False)
+    _cotangents: dict[str, FloatArray] = field(default_factory=dict, init=False)
     _vectors: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
 
     @property
@@ -118,6 +121,11 @@ class Call:
 
     def cotangent(self, reduction: str) -> FloatArray:
         """Random and representable, of the shape of the result."""
+        if reduction not in self._cotangents:
+            self._cotangents[reduction] = self._cotangent(reduction)
+        return self._cotangents[reduction]
+
+    def _cotangent(self, reduction: str) -> FloatArray:
         rng = np.random.default_rng(seed_of(f"{self.id}-{reduction}", self.seed))
         drawn = self.format.round(rng.standard_normal(self.truth.loss.reduce(reduction).shape))
         return drawn if self.only else np.asarray(self.change(drawn))
@@ -151,7 +159,12 @@ class Outcome:
 
 
 def run(
-    subject: Any, call: Call, given: Tensors, reduction: str, cotangent: torch.Tensor | None = None, names: Iterable[str] | None = None
+    subject: Any,
+    call: Call,
+    given: Tensors,
+    reduction: str,
+    cotangent: torch.Tensor | None = None,
+    names: Iterable[str] | None = None,
 ) -> Outcome:
     """The function's value, and the gradients in the differentiable arguments (or in `names`)."""
     names = call.differentiable if names is None else tuple(names)
@@ -163,9 +176,15 @@ def run(
     return Outcome(value.detach(), dict(zip(names, found, strict=True)))
 
 
-def gradients(value: torch.Tensor, leaves: list[torch.Tensor], cotangent: torch.Tensor, *, retain: bool = False) -> list[torch.Tensor]:
+def gradients(
+    value: torch.Tensor, leaves: list[torch.Tensor], cotangent: torch.Tensor, *, retain: bool = False
+) -> list[torch.Tensor]:
     """The gradients; zeros where a leaf has no part in the value, as a tail of adaptive softmax that no target is in."""
-    return list(torch.autograd.grad(value, leaves, cotangent, retain_graph=retain, materialize_grads=True)) if leaves else []
+    return (
+        list(torch.autograd.grad(value, leaves, cotangent, retain_graph=retain, materialize_grads=True))
+        if leaves
+        else []
+    )
 
 
 def problems(outcome: Outcome, budgets: Budgets, format: Format, than: str = "") -> list[str]:

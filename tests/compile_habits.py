@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reference.accuracy import K, Budget
+from reference.accuracy import Budget, K
 
 from .cases import Case
 from .habits import Habit
@@ -50,6 +50,7 @@ COMPILED: tuple[Habit, ...] = (
         "refuses",
         "`if torch.any(var < 0): raise` looks at the data, which a full graph cannot; without fullgraph the graph breaks there",
         says="data-dependent",
+        link="https://github.com/pytorch/pytorch/issues/194503",
     ),
     Habit(
         "ctc_reads_the_lengths",

@@ -26,7 +26,7 @@ import mpmath
 import numpy as np
 
 import reference
-from reference.accuracy import K, Budget
+from reference.accuracy import Budget, K
 from reference.arithmetic import FloatArray, number
 from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS, Format

@@ -37,7 +37,7 @@ def may_overflow(truth: Truth, **arguments: Any) -> Loss:
 def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
     """log(1 + s) for log1p(s): every log-probability is off by a roundoff of 1, and exp(log p) sum(q) - q cancels.
 
-    The exponentials are added in four lanes or more, each one after another, not in a tree: over many classes
+    The exponentials are added in two lanes or more, each one after another, not in a tree: over many classes
     the rounding of that running sum, a random walk, outgrows the log2(n) of the budget.
     """
     loss = truth.definition(**arguments)
@@ -51,7 +51,7 @@ def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
             sizes[name] = abs(partial) + (abs(partial) > 0)
         else:
             mass = most * _probability(name, partial, arguments)
-            running = 1 + np.sqrt(partial.shape[-1] / 4) / truth.depth
+            running = 1 + np.sqrt(partial.shape[-1] / 2) / truth.depth
             sizes[name] = running * (4 * loss.sizes.get(name, abs(partial)) + 2 * (abs(partial) + mass))
     magnitude = abs(loss.value) if loss.magnitude is None else loss.magnitude
     return replace(loss, magnitude=magnitude + most * len(loss.chains or (1,)), sizes=sizes)

@@ -36,7 +36,10 @@ got = x.grad""",
     ),
     Known(
         name="bce_with_logits_takes_the_dtype_of_target",
-        cases=tuple(f"BCEWithLogitsLoss-*-cpu-{argument}" for argument in ("input-float64*", "*weight-float64*", "target-*float16*")),
+        cases=tuple(
+            f"BCEWithLogitsLoss-*-cpu-{argument}"
+            for argument in ("input-float64*", "*weight-float64*", "target-*float16*")
+        ),
         gives="has dtype torch.",
         right=PROMOTED,
         why="(1 - target) is multiplied by input in place, and the loss by the weights: a result is as narrow as target",

@@ -67,7 +67,10 @@ TAKES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CTCLoss-* log_probs", ("float64",)),
     ("CTCLoss-* targets", EVERY),
     ("CTCLoss-* *_lengths", INTEGERS),
-    ("AdaptiveLogSoftmaxWithLoss-* target", ("int32",) if in_release(">=2.10", torch.__version__) else ()),  # as gather does
+    (
+        "AdaptiveLogSoftmaxWithLoss-* target",
+        ("int32",) if in_release(">=2.10", torch.__version__) else (),
+    ),  # as gather does
 )
 
 PROMOTING_SIGNS = ("MarginRankingLoss",)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 
 import torch
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+
+@cache
+def _is_here(specifier: str) -> bool:
+    return Version(Version(torch.__version__).base_version) in SpecifierSet(specifier)
 
 
 @dataclass(frozen=True)
@@ -37,21 +44,28 @@ class Known:
 
     def here(self) -> bool:
         """Whether the torch that runs has it."""
-        return Version(Version(torch.__version__).base_version) in SpecifierSet(self.torch)
+        return _is_here(self.torch)
 
     def covers(self, asked: str) -> bool:
         """Whether it is about this, in the torch that runs."""
         return self.here() and any(fnmatchcase(asked, pattern) for pattern in self.cases)
 
 
+def slug(pattern: str) -> str:
+    """A pattern as the id of a test."""
+    return re.sub(r"[^\w.-]+", "_", pattern.replace("*", "any"))
+
+
 def changed(entry: Known) -> str:
     """What the reproducer gives other than it did, if anything."""
     scope: dict[str, object] = {"torch": torch, "F": torch.nn.functional}
     try:
-        exec(entry.reproducer, scope)  # noqa: S102 - the entry's own lines
+        exec(entry.reproducer, scope)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         scope["got"] = f"{type(error).__name__}: {error}"
-    return "" if scope["got"] == entry.today else f"{entry.name}: was {entry.today!r}, is {scope['got']!r}; {entry.right}"
+    return (
+        "" if scope["got"] == entry.today else f"{entry.name}: was {entry.today!r}, is {scope['got']!r}; {entry.right}"
+    )
 
 
 def unexpected(asked: str, problem: str, known: Iterable[Known]) -> str:

@@ -8,7 +8,9 @@ LAYOUT_DEPARTURES = (
     Known(
         name="nll_loss2d_backward_wants_contiguous",
         cases=tuple(
-            f"NLLLoss-{form}*-cpu-{layout} input* *" for form in ("k2", "class_images") for layout in ("transposed", "channels_last")
+            f"NLLLoss-{form}*-cpu-{layout} input* *"
+            for form in ("k2", "class_images")
+            for layout in ("transposed", "channels_last")
         ),
         gives="RuntimeError: grad_input must be contiguous",
         right="the gradient, as for 2-D, 3-D and 5-D input, and as CrossEntropyLoss gives it",

@@ -38,7 +38,9 @@ class Layout:
         low, high = self.axes
         if not low <= tensor.ndim <= high or not tensor.numel() or (self.real and tensor.dtype not in self.real):
             return False
-        return self.repeats is None or (tensor.shape[self.repeats] > 1 and bool((tensor == tensor.narrow(self.repeats, 0, 1)).all()))
+        return self.repeats is None or (
+            tensor.shape[self.repeats] > 1 and bool((tensor == tensor.narrow(self.repeats, 0, 1)).all())
+        )
 
     def suits(self, ranks: Iterable[int], format: Format) -> bool:
         """Whether a call can have an argument that it fits."""

@@ -7,7 +7,11 @@ from .known import Known
 SHAPE_DEPARTURES: tuple[Known, ...] = (
     Known(
         name="margin_of_nothing_is_what_was_in_memory",
-        cases=tuple(f"{loss}-no_rows*-cpu {reduction}" for loss in ("MultiMarginLoss", "MultiLabelMarginLoss") for reduction in ("mean", "sum")),
+        cases=tuple(
+            f"{loss}-no_rows*-cpu {reduction}"
+            for loss in ("MultiMarginLoss", "MultiLabelMarginLoss")
+            for reduction in ("mean", "sum")
+        ),
         gives="value",
         right="the sum of nothing is 0, the mean NaN, as for every other loss",
         why="for an empty batch the kernel returns before it writes its result",
@@ -19,7 +23,13 @@ SHAPE_DEPARTURES: tuple[Known, ...] = (
             f"KLDivLoss-{form}*-float32-cpu-{what} batchmean"
             for form, whats in {
                 "vector": ("input_first_axis_1", "input_scalar", "target_axis_before", "target_batch_before"),
-                "matrix": ("input_first_axis_1", "input_all_axes_1", "input_first_axis_missing", "input_scalar", "target_*_before"),
+                "matrix": (
+                    "input_first_axis_1",
+                    "input_all_axes_1",
+                    "input_first_axis_missing",
+                    "input_scalar",
+                    "target_*_before",
+                ),
             }.items()
             for what in whats
         ),

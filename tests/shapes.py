@@ -14,7 +14,7 @@ def _forms(axes: str, **sizes: tuple[int, ...]) -> tuple[Form, ...]:
     return tuple(Form(name, dict(zip(axes.split(), n, strict=True))) for name, n in sizes.items())
 
 
-# (*): "any number of dimensions"
+# of any number of dimensions
 ANY = (
     Form("scalar", {}),
     *_forms("C", one=(1,), vector=(5,), empty=(0,)),
@@ -24,7 +24,7 @@ ANY = (
     *_forms("N d1 d2 d3 C", volumes=(2, 3, 1, 2, 4)),
     *_forms("a b c d e C", deep=(2, 1, 3, 1, 2, 2)),
 )
-# (C), (N, C), (N, C, d1, ..., dK)
+# of classes: (C), or (N, C), or (N, C, d1, ..., dK)
 CLASSES = (
     *_forms("C", unbatched=(5,), unbatched_one_class=(1,)),
     *_forms("N C", batch=(4, 5), one_row=(1, 5), one_class=(4, 1), no_rows=(0, 5)),
@@ -33,12 +33,15 @@ CLASSES = (
     *_forms("N C d1 d2 d3", k3=(2, 4, 3, 2, 2), k3_no_rows=(0, 4, 3, 2, 2), k3_hollow=(2, 4, 3, 0, 2)),
     *_forms("N C d1 d2 d3 d4", k4=(2, 3, 2, 2, 1, 2)),
 )
-# (C) or (N, C)
+# and of those (C) and (N, C) alone
 ROWS = CLASSES[:6]
-# (*, C)
+# with the classes last: (*, C)
 LAST = (*ROWS, *_forms("N d1 C", rows_of_rows=(2, 3, 4), hollow=(2, 0, 4)), *_forms("N d1 d2 C", images=(2, 3, 2, 4)))
-# (D), (N, D)
-VECTORS = (*_forms("D", unbatched=(5,), unbatched_number=(1,)), *_forms("N D", batch=(4, 5), one_row=(1, 5), numbers=(4, 1), no_rows=(0, 5)))
+# of vectors: (D), or (N, D)
+VECTORS = (
+    *_forms("D", unbatched=(5,), unbatched_number=(1,)),
+    *_forms("N D", batch=(4, 5), one_row=(1, 5), numbers=(4, 1), no_rows=(0, 5)),
+)
 # and (N, *, D): "any number of additional dimensions as supported by the distance function"
 TUPLES = (*VECTORS, *_forms("N d1 D", rows_of_rows=(2, 3, 4)), *_forms("N d1 d2 D", images=(2, 3, 2, 4)))
 # (in_features), (N, in_features), with a weight of (C, d1, ..., dK, in_features)
@@ -97,7 +100,10 @@ def expressible(variant: Variant) -> bool:
 # Which arguments the definitions broadcast: torch's documentation asks for equal shapes but for the weights and `var`,
 # and warns where those of L1, MSE, Huber and SmoothL1 differ; the others it broadcasts without a word.
 BROADCASTS: dict[str, set[str]] = {
-    **{loss: {"input", "target"} for loss in ("L1Loss", "MSELoss", "HuberLoss", "SmoothL1Loss", "PoissonNLLLoss", "KLDivLoss")},
+    **{
+        loss: {"input", "target"}
+        for loss in ("L1Loss", "MSELoss", "HuberLoss", "SmoothL1Loss", "PoissonNLLLoss", "KLDivLoss")
+    },
     "GaussianNLLLoss": {"input", "target", "var"},
     "BCELoss": {"weight"},
     "BCEWithLogitsLoss": {"weight", "pos_weight"},

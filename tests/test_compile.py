@@ -20,7 +20,6 @@ from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
 from .transformed import Found, evaluate, evaluate_all, function, larger, problems
 
-
 BY_VALUE = ("AdaptiveLogSoftmaxWithLoss",)  # picks rows by their class, in Python: no compiler sees it whole
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial, reduce
+from functools import cache, lru_cache, partial, reduce
 from typing import Any
 
 import pytest
@@ -17,10 +17,9 @@ from reference.formats import FORMATS
 
 from .calls import Call, devices, offered, problems, run, spread, takes
 from .dtype_departures import DTYPE_DEPARTURES
-from .dtypes import EVERY, PROMOTING_SIGNS, TAKES, held, taken
-from .known import Known, changed, unexpected
+from .dtypes import EVERY, FLOATS, PROMOTING_SIGNS, TAKES, held, taken
+from .known import Known, changed, slug, unexpected
 
-pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 LABELS = ("index", "ignored", "labels", "alignment", "sign")
 
 
@@ -47,18 +46,38 @@ class Mixed:
 
     @property
     def call(self) -> Call:
-        """The call at numbers that both dtypes hold. In the narrower of them: what is promoted when is left to torch."""
-        variant = _variants(self.row)[self.variant]
-        domain = variant.choices[self.argument].domain
-        narrow = FORMATS[self.dtype] if self.dtype in ("bfloat16", "float16") and domain not in LABELS else FORMATS["float32"]
-        change = partial(held, domain=domain, dtype=self.dtype)
-        return Call(ROWS[self.row], variant, narrow, self.device, self.seed, change, only=self.argument)
+        """The call at numbers that both dtypes hold, in the narrower of them: what is promoted when is left to torch."""
+        domain = _variants(self.row)[self.variant].choices[self.argument].domain
+        label = domain in LABELS
+        narrow = self.dtype if self.dtype in ("bfloat16", "float16") and not label else "float32"
+        altered = self.dtype == "bool" or (self.dtype not in FLOATS and (not label or self.dtype == "uint8"))
+        return _call(
+            self.row,
+            self.variant,
+            narrow,
+            self.device,
+            self.seed,
+            *((self.argument, self.dtype) if altered else ("", "")),
+        )
+
+
+@lru_cache(maxsize=8)
+def _call(row: str, variant: str, narrow: str, device: str, seed: int, argument: str, dtype: str) -> Call:
+    chosen = _variants(row)[variant]
+    if not argument:
+        return Call(ROWS[row], chosen, FORMATS[narrow], device, seed)
+    change = partial(held, domain=chosen.choices[argument].domain, dtype=dtype)
+    return Call(ROWS[row], chosen, FORMATS[narrow], device, seed, change, only=argument)
 
 
 def _suits(row: Row, variant: Variant) -> bool:
     """Options at their defaults, or those that a choice goes with."""
     changed_options = [name for name, values in row.options.items() if variant.options[name] != values[0]]
-    return not changed_options or changed_options in (["log_input"], ["log_target"], ["full"], ["beta"]) or _fits_a_byte(variant)
+    return (
+        not changed_options
+        or changed_options in (["log_input"], ["log_target"], ["full"], ["beta"])
+        or _fits_a_byte(variant)
+    )
 
 
 def _fits_a_byte(variant: Variant) -> bool:
@@ -75,7 +94,12 @@ def _variants(name: str) -> dict[str, Variant]:
     return {v.name: v for v in found}
 
 
-def _cases(config: pytest.Config) -> Iterator[Mixed]:
+@cache
+def _cases(config: pytest.Config) -> list[Mixed]:
+    return list(_mixed(config))
+
+
+def _mixed(config: pytest.Config) -> Iterator[Mixed]:
     seed = config.getoption("--seed")
     for row, device in itertools.product(offered(config), devices(config)):
         if row.namespace:
@@ -91,8 +115,7 @@ def _cases(config: pytest.Config) -> Iterator[Mixed]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per case."""
     if "mixed" in metafunc.fixturenames:
-        cases = list(_cases(metafunc.config))
-        metafunc.parametrize("mixed", cases, ids=[case.id for case in cases])
+        metafunc.parametrize("mixed", _cases(metafunc.config), ids=lambda case: case.id)
 
 
 def test_dtype(mixed: Mixed, subject: Any) -> None:
@@ -131,11 +154,13 @@ def promoted(call: Call, given: dict[str, torch.Tensor]) -> torch.dtype:
 @pytest.mark.parametrize("entry", [e for e in DTYPE_DEPARTURES if e.here()], ids=lambda entry: entry.name)
 def test_every_departure_is_asked_about_and_is_still_there(entry: Known, pytestconfig: pytest.Config) -> None:
     """It matches a case, and its reproducer gives what it is said to give."""
-    assert any(entry.covers(f"{case.id} {reduction}") for case in _cases(pytestconfig) for reduction in ("none", "mean"))
+    assert any(
+        entry.covers(f"{case.id} {reduction}") for case in _cases(pytestconfig) for reduction in ("none", "mean")
+    )
     assert not (said := changed(entry)), said
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern, _ in TAKES])
+@pytest.mark.parametrize("pattern", [pattern for pattern, _ in TAKES], ids=slug)
 def test_every_line_of_the_table_is_read(pattern: str, pytestconfig: pytest.Config) -> None:
     """For some argument of some call it is the first that matches."""
     asked = {case.what for case in _cases(pytestconfig)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,33 @@ from .shape_departures import SHAPE_DEPARTURES
 from .shapes import BROADCASTS, OTHERWISE, documented, expressible
 from .subject import call_module, has_module
 
-pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning", "ignore:Using a target size:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")  # `test_warnings` asks for it
 
 
-def calls(config: pytest.Config) -> Iterator[Call]:
-    """Every loss in every form that it is documented for, in float32 and in turn in another dtype."""
+@cache
+def calls(config: pytest.Config) -> list[Call]:
+    """Every loss in every form that it is documented for, in float32, and one in three in another dtype."""
+    return list(_calls(config))
+
+
+def _calls(config: pytest.Config) -> Iterator[Call]:
     for row, device in itertools.product(offered(config), devices(config)):
         forms, _ = documented(row)
         dtypes = [f for f in formats(config) if implemented(row, f, device)]
         others = [f for f in dtypes if f.name != "float32"]
         for n, variant in enumerate(v for v in spread(row, forms, expressible) if takes(config, row, v)):
-            for format in {*(f for f in dtypes if f.name == "float32"), *others[n % max(len(others), 1) :][:1]}:
-                yield Call(row, variant, format, device, config.getoption("--seed"))
+            chosen = [f for f in dtypes if f.name == "float32"] + (
+                [others[n // 3 % len(others)]] if others and n % 3 == 0 else []
+            )
+            yield from (Call(row, variant, format, device, config.getoption("--seed")) for format in chosen)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per call."""
     if "call" in metafunc.fixturenames:
-        found = list(calls(metafunc.config))
-        metafunc.parametrize("call", found, ids=[call.id for call in found])
+        metafunc.parametrize("call", calls(metafunc.config), ids=lambda call: call.id)
     if "stretched" in metafunc.fixturenames:
-        pairs = list(stretched(metafunc.config))
-        metafunc.parametrize("stretched", pairs, ids=[f"{call.id}-{what}" for call, what in pairs])
+        metafunc.parametrize("stretched", stretched(metafunc.config), ids=lambda pair: f"{pair[0].id}-{pair[1]}")
 
 
 def test_shape(call: Call, subject: Any) -> None:
@@ -53,13 +59,20 @@ def test_shape(call: Call, subject: Any) -> None:
 STRETCHED = ("vector", "matrix", "batch", "rows_of_rows")
 
 
-def stretched(config: pytest.Config) -> Iterator[tuple[Call, str]]:
+@cache
+def stretched(config: pytest.Config) -> list[tuple[Call, str]]:
     """Calls in which one argument has another shape, and that are calls by the definition; and what was done."""
+    return list(_stretched(config))
+
+
+def _stretched(config: pytest.Config) -> Iterator[tuple[Call, str]]:
     for row, device in itertools.product(offered(config), devices(config)):
         chosen = [form for form in documented(row)[0] if form.name in STRETCHED]
         for variant in spread(row, chosen, expressible):
             plain = Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
-            if all(variant.options[name] == values[0] for name, values in row.options.items()) and takes(config, row, variant):
+            if all(variant.options[name] == values[0] for name, values in row.options.items()) and takes(
+                config, row, variant
+            ):
                 for name, (what, change) in itertools.product(plain.drawn.arguments, OTHERWISE.items()):
                     call = replace(plain, only=name, change=change)
                     if isinstance(plain.drawn.arguments[name], np.ndarray) and _defined(plain, call, name):
@@ -94,7 +107,9 @@ def test_every_loss_that_broadcasts_is_asked_to(pytestconfig: pytest.Config) -> 
     found: dict[str, set[str]] = {}
     for call, _ in stretched(pytestconfig):
         found.setdefault(call.row.name, set()).add(call.only)
-    expected = {name: arguments for name, arguments in BROADCASTS.items() if name in {row.name for row in offered(pytestconfig)}}
+    expected = {
+        name: arguments for name, arguments in BROADCASTS.items() if name in {row.name for row in offered(pytestconfig)}
+    }
     assert found == expected
 
 
@@ -108,7 +123,9 @@ def test_documented_shapes_include_those_of_the_matrix(row: Row) -> None:
 @pytest.mark.parametrize("entry", [e for e in SHAPE_DEPARTURES if e.here()], ids=lambda entry: entry.name)
 def test_every_departure_matches_a_case(entry: Known, pytestconfig: pytest.Config) -> None:
     """An entry that matches no case is a slip of the pen."""
-    cases = [(call.id, call) for call in calls(pytestconfig)] + [(f"{call.id}-{what}", call) for call, what in stretched(pytestconfig)]
+    cases = [(call.id, call) for call in calls(pytestconfig)] + [
+        (f"{call.id}-{what}", call) for call, what in stretched(pytestconfig)
+    ]
     assert any(entry.covers(f"{id} {r}") for id, call in cases for r in call.row.reductions)
 
 
@@ -130,5 +147,9 @@ def problem(call: Call, reduction: str, subject: Any) -> str:
             return f"{name} is of {found}, not {wanted}"
     wrong = problems(got, call.budgets(reduction), call.format)
     if subject is torch.nn.functional and has_module(call.row, given):
-        wrong += [] if same_bits(call_module(call.row, call.variant, given, reduction), got.value) else ["the module gives another value"]
+        wrong += (
+            []
+            if same_bits(call_module(call.row, call.variant, given, reduction), got.value)
+            else ["the module gives another value"]
+        )
     return "; ".join(wrong)

@@ -130,5 +130,5 @@ def slipped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def test_every_loss_has_a_task() -> None:
-    """Of those in the catalog."""
-    assert {row.function for row in CATALOG} <= {task.loss for task in TASKS}
+    """Of those in the catalog that torch.nn has."""
+    assert {row.function for row in CATALOG if not row.namespace} <= {task.loss for task in TASKS}

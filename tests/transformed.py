@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from reference.accuracy import Truth, compare
+from reference.accuracy import Budget, Truth, compare
 from reference.catalog import ROWS, Form, Variant
 from reference.formats import FORMATS
 from reference.inputs import draw
@@ -95,23 +95,38 @@ def problems(case: Case, found: Found, eager: Found, entry: Habit | None = None)
     Where eager is known to depart from the truth, the transform may too: it is held to what eager is held to, or to
     what eager gives.
     """
-    truth, said = case.truth, []
-    vector = case.cotangent(truth.loss.reduce(case.reduction).shape).astype(truth.loss.value.dtype)
-    budgets = {"value": truth.value(case.reduction), **truth.gradients(case.reduction, vector)}
+    said, budgets = [], budgets_of(case)
     for name, got in found.items():
         kinds = [(t.dtype, tuple(t.shape), t.device.type) for t in (got, eager[name])]
         if kinds[0] != kinds[1]:
             said.append(f"{case.id}: {name} is {kinds[0]}, in eager {kinds[1]}")
             continue
-        numbers, budget = array(got), budgets[name]
-        if entry is not None and entry.allows is not None:
-            budget = entry.allows(case, name, budget)
-        verdict = compare(numbers, budget, case.format)
-        if not verdict.problem:
-            continue
-        entries = applicable(case, name, torch.__version__)
-        wider = widen(entries, case, name, budget, None if name == "value" else vector) if entries else budget
-        near_eager = replace(wider, want=array(eager[name]))
-        if all(compare(numbers, b, case.format).problem for b in (wider, near_eager)):
-            said.append(f"{case.id}: {name} {verdict.problem}; eager gives {array(eager[name])[verdict.index]!r} there")
+        budget = budgets[name] if entry is None or entry.allows is None else entry.allows(case, name, budgets[name])
+        if problem := beyond(case, name, got, budget, eager[name]):
+            said.append(problem)
     return said
+
+
+def vector_of(case: Case) -> Any:
+    """The cotangent in the arithmetic of the truth."""
+    loss = case.truth.loss
+    return case.cotangent(loss.reduce(case.reduction).shape).astype(loss.value.dtype)
+
+
+def budgets_of(case: Case) -> dict[str, Budget]:
+    """Of the value, and of the gradient in every argument."""
+    return {"value": case.truth.value(case.reduction), **case.truth.gradients(case.reduction, vector_of(case))}
+
+
+def beyond(case: Case, name: str, got: torch.Tensor, budget: Budget, eager: torch.Tensor | None = None) -> str:
+    """What is wrong with the numbers: nothing if they are within the budget, or that of a known divergence, or near eager's."""
+    verdict = compare(array(got), budget, case.format)
+    if not verdict.problem:
+        return ""
+    entries = applicable(case, name, torch.__version__)
+    wider = widen(entries, case, name, budget, None if name == "value" else vector_of(case)) if entries else budget
+    near = [] if eager is None else [replace(wider, want=array(eager))]
+    if not all(compare(array(got), b, case.format).problem for b in (wider, *near)):
+        return ""
+    beside = "" if eager is None else f"; eager gives {array(eager)[verdict.index]!r} there"
+    return f"{case.id}: {name} {verdict.problem}{beside}"
