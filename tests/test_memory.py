@@ -1,0 +1,88 @@
+"""How much memory does a loss hold on to? For the backward pass what its algorithm needs, and a scalar for a scalar."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from reference.formats import FORMATS
+
+from .acts import SIZES, enlarged
+from .calls import Call, devices, offered, spread, takes
+from .known import Known, slug, unexpected
+from .memory import MEMORY_DEPARTURES, SAVED
+from .subject import call_function
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every large call."""
+    if "large" in metafunc.fixturenames:
+        metafunc.parametrize("large", large(metafunc.config), ids=lambda call: call.id)
+
+
+@cache
+def large(config: pytest.Config) -> list[Call]:
+    """Calls large enough that what is kept for each row is small beside what is kept for each element."""
+    return list(_large(config))
+
+
+def _large(config: pytest.Config) -> Iterator[Call]:
+    for row, device in itertools.product((row for row in offered(config) if not row.namespace), devices(config)):
+        for variant in spread(row, (enlarged(row, "large", **SIZES),)):
+            if takes(config, row, variant):
+                yield Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
+
+
+def test_a_graph_keeps_what_the_algorithm_needs(large: Call, subject: Any) -> None:
+    """What autograd saves beside the arguments, in multiples of the first: what is declared, and no more."""
+    for reduction in large.row.reductions:
+        given = {name: t.requires_grad_(name in large.differentiable) for name, t in large.given().items()}
+        arguments = {t.untyped_storage().data_ptr() for t in given.values()}
+        kept: dict[int, int] = {}
+
+        def note(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            value = call_function(subject, large.row, large.variant, given, reduction)
+        unit = next(iter(given.values())).untyped_storage().nbytes()
+        got = round(sum(size for pointer, size in kept.items() if pointer not in arguments) / unit, 1)
+        wanted = next(entry for entry in SAVED if any(fnmatchcase(large.id, pattern) for pattern in entry.cases))
+        assert abs(got - wanted.saves) <= wanted.give + 1e-9, (
+            f"{large.id} {reduction} saves {got} times its input; declared are {wanted.saves} ({wanted.why}), needed {wanted.needs}"
+        )
+        del value
+
+
+def test_a_scalar_is_small(large: Call, subject: Any) -> None:
+    """A reduced loss is one number, and the memory behind it is no larger."""
+    said = []
+    for reduction in large.row.reductions:
+        value = call_function(subject, large.row, large.variant, large.given(), reduction)
+        held = value.untyped_storage().nbytes() // value.element_size()
+        problem = "" if held == value.numel() else f"{value.numel()} numbers hold {held}"
+        said.append(unexpected(f"{large.id} {reduction}", problem, MEMORY_DEPARTURES))
+    assert not any(said), "\n".join(filter(None, said))
+
+
+@pytest.mark.parametrize("entry", MEMORY_DEPARTURES, ids=lambda entry: entry.name)
+def test_every_departure_matches_a_case(entry: Known, pytestconfig: pytest.Config) -> None:
+    """An entry that matches no case is a slip of the pen."""
+    assert any(
+        entry.covers(f"{call.id} {reduction}") for call in large(pytestconfig) for reduction in call.row.reductions
+    )
+
+
+@pytest.mark.parametrize("pattern", [pattern for entry in SAVED for pattern in entry.cases], ids=slug)
+def test_every_declaration_is_read(pattern: str, pytestconfig: pytest.Config) -> None:
+    """For some call it is the first that matches."""
+    here = {row.name for row in offered(pytestconfig)}
+    first = {next(p for entry in SAVED for p in entry.cases if fnmatchcase(call.id, p)) for call in large(pytestconfig)}
+    assert pattern in first or not any(fnmatchcase(f"{name}-", pattern.partition("-")[0] + "-") for name in here)

@@ -1,0 +1,95 @@
+"""Does a loss repeat? To the bit, whatever the default dtype; within rounding, whatever the number of threads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from reference.formats import FORMATS
+
+from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
+from .calls import Call, devices, gradients, offered, problems, run, same, same_bits
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every act, the functions in float32, or calls that threads share."""
+    chosen: dict[str, Callable[[pytest.Config], Iterable[Any]]] = {
+        "act": acts,
+        "function": lambda config: [a for a in acts(config) if a.how == "function" and a.dtype == "float32"],
+        "parallel": parallel,
+    }
+    for name, cases in chosen.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, list(cases(metafunc.config)), ids=lambda case: case.id)
+
+
+def test_runs_repeat_to_the_bit(act: Act, subject: Any) -> None:
+    """Two runs are equal; so is a second backward through a retained graph, after another cotangent."""
+    given = act.leaves()
+    caller = act.prepare(subject, given)
+    cotangent = act.call.vector(act.reduction)
+    first, second = caller(given), caller(given)
+    assert same_bits(first, second), f"{act.id}: two runs differ: {first}, {second}"
+    leaves = asking(given)
+    fresh = gradients(second, leaves, cotangent)
+    gradients(first, leaves, torch.full_like(cotangent, 3), retain=True)
+    again = gradients(first, leaves, cotangent, retain=True)
+    twice = gradients(first, leaves, 2 * cotangent)
+    for name, one, other, double in zip(names(given), fresh, again, twice, strict=True):
+        assert same_bits(one, other), f"{act.id}: a second backward gives {name} another gradient"
+        if act.dtype != "float16":  # which has numbers so small that doubling them is not exact
+            assert same_bits(2 * one, double), f"{act.id}: the gradient of {name} is not linear in the cotangent"
+
+
+def test_the_default_dtype_does_not_matter(function: Act, subject: Any) -> None:
+    """Arguments have dtypes of their own, and the result and the gradients follow these."""
+    expected = outcome(function, subject)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        got = outcome(function, subject)
+    finally:
+        torch.set_default_dtype(before)
+    assert same(got, expected), f"{function.id} is another where the default dtype is float64"
+
+
+# -- threads ----------------------------------------------------------------------------------------------------
+
+ENOUGH = 640
+"""Rows of 64: torch divides work on more than 32,768 elements among threads, and rows sooner."""
+
+
+def parallel(config: pytest.Config) -> Iterator[Call]:
+    """The plain variant of each loss at a size that more than one thread works on."""
+    for row, device in itertools.product(offered(config), devices(config)):
+        variant = row.plain(enlarged(row, "parallel", **{**SIZES, "N": ENOUGH}))
+        yield Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_threads_change_rounding_at_most(parallel: Call, reduction: str, subject: Any) -> None:
+    """With more threads a sum may be added up in another order; with as many, deterministic algorithms repeat to the bit.
+
+    Torch adds up a whole tensor in as many parts as it has threads, deterministic or not, so more cannot be asked.
+    """
+    call, before = parallel, torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = run(subject, call, call.given(), reduction)
+        torch.set_num_threads(3)
+        three = run(subject, call, call.given(), reduction)
+        torch.use_deterministic_algorithms(mode=True)
+        again = run(subject, call, call.given(), reduction)
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
+        torch.set_num_threads(before)
+    assert same(three, again), f"{call.id} {reduction}: two runs on three threads differ"
+    if not same(one, three):
+        around = {name: replace(call.budgets(reduction)[name], want=array) for name, array in one.arrays().items()}
+        wrong = problems(three, around, call.format, " on three threads, beside that on one,")
+        assert not wrong, f"{call.id} {reduction}: " + "; ".join(wrong)
