@@ -11,7 +11,7 @@ import torch
 
 from reference.accuracy import Budget, Truth, compare
 from reference.catalog import ROWS, Form, Variant
-from reference.formats import FORMATS
+from reference.formats import FORMATS, Format
 from reference.inputs import draw
 
 from .cases import Case
@@ -118,13 +118,27 @@ def budgets_of(case: Case) -> dict[str, Budget]:
     return {"value": case.truth.value(case.reduction), **case.truth.gradients(case.reduction, vector_of(case))}
 
 
-def beyond(case: Case, name: str, got: torch.Tensor, budget: Budget, eager: torch.Tensor | None = None) -> str:
-    """What is wrong with the numbers: nothing if they are within the budget, or that of a known divergence, or near eager's."""
-    verdict = compare(array(got), budget, case.format)
+def stored(budget: Budget, format: Format | None) -> Budget:
+    """The budget, and the rounding to a dtype that the array has in the end; beyond its largest number, infinity."""
+    if format is None:
+        return budget
+    over = abs(budget.want) > format.max
+    return replace(budget, allowed=budget.allowed + format.u * abs(budget.want) + format.step, may_overflow=budget.may_overflow | over)
+
+
+def beyond(
+    case: Case, name: str, got: torch.Tensor, budget: Budget, eager: torch.Tensor | None = None, format: Format | None = None
+) -> str:
+    """What is wrong with the numbers: nothing if they are within the budget, or that of a known divergence, or near eager's.
+
+    `format` is what a result that was computed in the case's is stored in, if that is another.
+    """
+    verdict = compare(array(got), stored(budget, format), case.format)
     if not verdict.problem:
         return ""
     entries = applicable(case, name, torch.__version__)
     wider = widen(entries, case, name, budget, None if name == "value" else vector_of(case)) if entries else budget
+    wider = stored(wider, format)
     near = [] if eager is None else [replace(wider, want=array(eager))]
     if not all(compare(array(got), b, case.format).problem for b in (wider, *near)):
         return ""

@@ -1,0 +1,29 @@
+"""What losses are known to do otherwise under autocast."""
+
+from __future__ import annotations
+
+from .habits import Habit
+
+AUTOCAST: tuple[Habit, ...] = (
+    Habit(
+        "weighted_in_half",
+        ("L1Loss-*weight-*float16-*", "MSELoss-*weight-*float16-*"),
+        "wrong",
+        "with a weight it is composed of differences, products and sums, which are not on the list: the result is half "
+        "precision, where without a weight it is float32",
+    ),
+    Habit(
+        "smooth_l1_is_not_documented",
+        ("SmoothL1Loss-*float16-cpu-*",),
+        "wrong",
+        "aten/src/ATen/autocast_mode.h casts smooth_l1_loss to float32 on a CPU, and the documented list leaves it out",
+    ),
+    Habit(
+        "adaptive_softmax_mixes_dtypes",
+        ("AdaptiveLogSoftmaxWithLoss-batch*-float32-*",),
+        "refuses",
+        "the output is made in the dtype of the input, and index_copy_ puts what autocast lowered into it",
+        says="index_copy_",
+        link="https://github.com/pytorch/pytorch/issues/44724",
+    ),
+)

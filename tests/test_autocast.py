@@ -1,0 +1,113 @@
+"""Is it the same loss under autocast? Its dtype as documented, its value and gradients, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+import torch
+
+from reference.catalog import CATALOG
+from reference.formats import FORMATS, Format
+
+from . import autocast
+from .autocast_habits import AUTOCAST
+from .cases import Case
+from .habits import attempt, judge, unmatched
+from .options import devices, kernels, offered
+from .subject import differentiable, tensor, tensors
+from .transformed import beyond, budgets_of, elsewhere, function
+
+HALF = ("bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A case whose inputs have one dtype, under autocast to another."""
+
+    case: Case
+    lower: Format
+
+    @property
+    def id(self) -> str:
+        """The case's, and what is cast to."""
+        return f"{self.case.id}-autocast_{self.lower.name}"
+
+    @property
+    def computed(self) -> Format:
+        """What the result is computed in: its dtype, but for layers that go through the lower precision."""
+        function = self.case.row.function
+        if function in autocast.LOWERED:
+            return self.lower
+        return self.result if self.case.format.digits < 24 else self.case.format
+
+    @property
+    def result(self) -> Format:
+        """The documented dtype of the result."""
+        function, given = self.case.row.function, self.case.format
+        if given.digits < 24:
+            return FORMATS["float32"] if autocast.is_float32(function, self.case.device) else given
+        lowered = function in autocast.LOWERED and not autocast.is_float32(function, self.case.device)
+        return self.lower if lowered else given
+
+    def problems(self, subject: Any) -> list[str]:
+        """What is wrong with dtypes, value and gradients."""
+        case = self.case
+        names = differentiable(case.row, case.truth.drawn)
+        given = tensors(case.truth.drawn, case.format, case.device, differentiable=names)
+        with torch.autocast(case.device, dtype=getattr(torch, self.lower.name)):
+            value = function(case, subject)(given)
+        if value.dtype != getattr(torch, self.result.name):
+            return [f"{self.id}: the result is {value.dtype}, documented is {self.result.name}"]
+        held = elsewhere(replace(case, format=self.computed), replace(case.truth, format=self.computed))
+        vector = tensor(held.cotangent(tuple(value.shape)), self.result, case.device)
+        gradients = torch.autograd.grad(value, [given[name] for name in names], vector, allow_unused=True, materialize_grads=True)
+        budgets = budgets_of(held)
+        said = [beyond(held, "value", value, budgets["value"], format=self.result)]
+        for name, gradient in zip(names, gradients, strict=True):
+            if gradient.dtype != given[name].dtype:
+                said.append(f"{self.id}: the gradient of {name} is {gradient.dtype}")
+            said.append(beyond(held, name, gradient, budgets[name], format=case.format))
+        return [problem for problem in said if problem]
+
+
+def casts(config: pytest.Config) -> Iterator[Cast]:
+    """Half-precision inputs cast to their own dtype, and float32 ones to bfloat16; under one reduction, turn about."""
+    for row, device in itertools.product(offered(config, CATALOG), devices(config)):
+        wanted = [(half, half) for half in HALF] + [("float32", "bfloat16")]
+        for given, lower in wanted:
+            if given in kernels(config, row, device) or autocast.is_float32(row.function, device):
+                for i, variant in enumerate(row.few()):
+                    reduction = row.reductions[i % len(row.reductions)]
+                    cast = Cast(Case(row, variant, reduction, FORMATS[given], device, "typical", config.getoption("--seed")), FORMATS[lower])
+                    if not any(fnmatchcase(cast.id, pattern) for pattern in autocast.UNSPECIFIED):
+                        yield cast
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each cast."""
+    if "cast" in metafunc.fixturenames:
+        found = list(casts(metafunc.config))
+        metafunc.parametrize("cast", found, ids=[each.id for each in found])
+
+
+def test_autocast(cast: Cast, subject: Any) -> None:
+    """The result has the documented dtype and the right value, and the gradients the dtype of their arguments."""
+    refusal = autocast.REFUSED.get(cast.case.device, {}).get(cast.case.row.function)
+    if refusal is not None:
+        with pytest.raises(RuntimeError, match=refusal):
+            cast.problems(subject)
+        return
+    found = attempt(AUTOCAST, cast.id, lambda: cast.problems(subject))
+    if found is not None:
+        judge(AUTOCAST, cast.id, found)
+
+
+def test_entries_match(request: pytest.FixtureRequest) -> None:
+    """Every known departure is about a case."""
+    assert not unmatched(AUTOCAST, (each.id for each in casts(request.config)))
+    assert not [entry for entry in AUTOCAST if entry.does == "inaccurate"], "these are not asked here"

@@ -1,0 +1,214 @@
+"""Is a loss right the other ways that its constructor offers? In chunks, by another distance, in other sizes.
+
+What the catalog does not vary, because it is not a number: how linear cross entropy is chunked, the distance of a
+triplet loss, and the sizes that the layers of the adaptive softmax are made in.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reference
+from reference.accuracy import Truth, compare
+from reference.arithmetic import FloatArray, sign
+from reference.catalog import ROWS
+from reference.formats import FORMATS, Format
+from reference.inputs import Drawn, draw, regimes, seed_of
+
+from . import habits
+from .cases import Case
+from .exact import finite
+from .habits import Habit
+from .judge import Judge
+from .subject import array, differentiable, module, tensor, tensors
+
+F = torch.nn.functional
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The run's."""
+    return int(request.config.getoption("--seed"))
+
+
+def judge_gradients(judge: Judge, at: Case, value: torch.Tensor, given: dict[str, Any]) -> None:
+    """Hold a value, and its gradients for a random cotangent, to the truth of a case."""
+    cotangent = at.cotangent(tuple(value.shape))
+    value.backward(tensor(cotangent, at.format, at.device))
+    wide = cotangent.astype(at.truth.loss.value.dtype)
+    judge(at, "value", array(value), at.truth.value(at.reduction))
+    for name, budget in at.truth.gradients(at.reduction, wide).items():
+        if name in given and given[name].requires_grad:
+            judge(at, name, array(given[name].grad), budget, wide)
+
+
+# -- linear cross entropy in chunks -----------------------------------------------------------------------------
+
+CHUNKS: dict[str, dict[str, Any]] = {
+    "auto": {},
+    "one_by_one": {"batch_chunk_size": 1},
+    "uneven": {"batch_chunk_size": 4},
+    "one_chunk": {"batch_chunk_size": 64},
+    "accurate": {"batch_chunk_size": 2, "acc_policy": "accurate"},
+    "balanced": {"batch_chunk_size": 2, "acc_policy": "balanced"},
+    "compact": {"batch_chunk_size": 2, "acc_policy": "compact"},
+    "by_aspect": {"chunking_method": "aspect_ratio:3"},
+    "retained": {"batch_chunk_size": 2, "allow_retain_graph": True},
+}
+
+
+def _in_chunks() -> Iterator[Any]:
+    """Each way of chunking: every variant that it takes, and every regime; dtypes and reductions in turn."""
+    row = ROWS["LinearCrossEntropyLoss"]
+    able = [v for v in row.variants() if v.form.name == "batch" and v.choices["target"].label != "probabilities"]
+    able = [v for v in able if v.options["label_smoothing"] == 0]
+    turns = itertools.cycle(itertools.product(FORMATS.values(), row.reductions))
+    for start, way in enumerate(CHUNKS):
+        every = dict.fromkeys(r for v in able for r in regimes(row, v) if finite(r) and r not in ("typical", "empty"))
+        fit = {r: [v for v in able if r in regimes(row, v)] for r in every}
+        calls = [(v, "typical") for v in able] + [(v[(start + i) % len(v)], r) for i, (r, v) in enumerate(fit.items())]
+        for (variant, regime), (format, reduction) in zip(calls, turns, strict=False):
+            at = Case(row, variant, reduction, format, "cpu", regime)
+            yield pytest.param(way, at, id=f"{way}-{at.id}")
+
+
+CHUNKED = (
+    Habit(
+        "chunked_mean_of_nothing",
+        ("*-mean-*-all_ignored", "*-batch_ignored*-mean-*-zero_weight"),
+        "wrong",
+        "every chunk's gradient is divided by the total weight of the batch, 0, ignored rows included: it is NaN where it "
+        "is 0 for an ignored row, and where the unchunked path gives 0",
+    ),
+)
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no linear cross entropy")
+@pytest.mark.filterwarnings("error::UserWarning")  # said where the chunked path is not taken
+@pytest.mark.parametrize(("way", "at"), list(_in_chunks()))
+def test_chunked(way: str, at: Case, judge: Judge, seed: int) -> None:
+    """In chunks of any size and policy, value and gradients are those of the definition."""
+    at = replace(at, seed=seed)
+    options = torch.nn.LinearCrossEntropyOptions(**CHUNKS[way])
+    given = tensors(at.truth.drawn, at.format, at.device, differentiable=differentiable(at.row, at.truth.drawn))
+    value = F.linear_cross_entropy(**given, **at.variant.options, options=options, reduction=at.reduction)
+    problems = []
+    try:
+        judge_gradients(judge, at, value, given)
+    except AssertionError as error:
+        problems = [str(error)]
+    habits.judge(CHUNKED, f"{way}-{at.id}", problems)
+    variant = replace(at.variant, options={**at.variant.options, "options": options})
+    made = module(at.row, variant, given, at.reduction)(given["input"], given["target"])
+    assert torch.equal(made, value) or not torch.isfinite(value).all()
+
+
+def test_entries_match() -> None:
+    """Every known departure of the chunks is about a case."""
+    assert not habits.unmatched(CHUNKED, (param.id for param in _in_chunks()))
+
+
+# -- triplets by another distance -------------------------------------------------------------------------------
+
+
+def _squared(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    d = x - y
+    return (d**2).sum(-1), 2 * d, -2 * d
+
+
+def _taxicab(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    d = x - y
+    return abs(d).sum(-1), sign(d), -sign(d)
+
+
+DISTANCES: dict[str, tuple[Any, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
+    "squared": (_squared, lambda x, y: (x - y).square().sum(-1)),
+    "taxicab": (_taxicab, lambda x, y: (x - y).abs().sum(-1)),
+    "p3": (reference.pairwise_distance(3.0), torch.nn.PairwiseDistance(3.0)),
+    "default": (None, None),
+}
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+@pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("swap", [False, True], ids=["", "swap"])
+def test_triplets_by_distance(name: str, format: Format, reduction: str, swap: bool, seed: int) -> None:
+    """A triplet loss of any distance is that of the definition, with the same distance and its derivatives."""
+    own, theirs = DISTANCES[name]
+    row = ROWS["TripletMarginWithDistanceLoss"]
+    variant = next(v for v in row.variants() if v.options["swap"] == swap and v.form.name == "batch")
+    drawn = draw(row, variant, "typical", format, seed)
+    definition = functools.partial(reference.triplet_margin_with_distance_loss.definition, distance_function=own)
+    truth = Truth(row, variant, drawn, format, "typical", definition)
+    given = tensors(drawn, format, "cpu", differentiable=differentiable(row, drawn))
+    how = {**variant.options, "distance_function": theirs, "reduction": reduction}
+    value = F.triplet_margin_with_distance_loss(**given, **how)
+    assert torch.equal(torch.nn.TripletMarginWithDistanceLoss(**how)(*given.values()), value)
+    _held(truth, reduction, value, given)
+
+
+# -- adaptive softmax in other sizes ----------------------------------------------------------------------------
+
+SIZES: dict[str, dict[str, Any]] = {
+    "one_class_in_the_head": {"in_features": 5, "n_classes": 4, "cutoffs": [1]},
+    "one_class_in_the_tail": {"in_features": 8, "n_classes": 10, "cutoffs": [9], "div_value": 1.0},
+    "three_clusters": {"in_features": 20, "n_classes": 31, "cutoffs": [4, 9, 17], "div_value": 2.0},
+    "three_clusters_with_bias": {"in_features": 27, "n_classes": 18, "cutoffs": [3, 4, 11], "div_value": 3.0, "head_bias": True},
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
+def test_adaptive_softmax_in_sizes(name: str, format: Format, seed: int) -> None:
+    """Adaptive softmax of any sizes, as its constructor makes it, is the definition at its own parameters."""
+    size = SIZES[name]
+    rng, dtype = np.random.default_rng(seed_of(name, seed)), getattr(torch, format.name)
+    made = torch.nn.AdaptiveLogSoftmaxWithLoss(**size, dtype=dtype)
+    input = format.round(rng.standard_normal((24, size["in_features"])))
+    target = np.arange(24) % size["n_classes"]
+    drawn = Drawn(
+        {
+            "input": input,
+            "target": target,
+            "head_weight": _fill(rng, format, made.head.weight),
+            "tail_weights": [[_fill(rng, format, layer.weight) for layer in tail] for tail in made.tail],
+            **({"head_bias": _fill(rng, format, made.head.bias)} if size.get("head_bias") else {}),
+        },
+        {"cutoffs": size["cutoffs"]},
+    )
+    row = ROWS["AdaptiveLogSoftmaxWithLoss"]
+    definition = reference.adaptive_log_softmax_with_loss.definition
+    truth = Truth(row, row.plain(row.forms[0]), drawn, format, "typical", definition)
+    given = {"input": tensor(input, format, "cpu").requires_grad_(), "head_weight": made.head.weight, "head_bias": made.head.bias}
+    given |= {f"tail_weights.{i}.{j}": layer.weight for i, tail in enumerate(made.tail) for j, layer in enumerate(tail)}
+    output, loss = made(given["input"], torch.from_numpy(target))
+    assert not compare(-array(output), truth.value("none"), format).problem
+    _held(truth, "mean", loss, given)
+
+
+def _fill(rng: np.random.Generator, format: Format, parameter: torch.nn.Parameter) -> FloatArray:
+    """Numbers for a parameter of the module, which it is given."""
+    numbers = format.round(0.5 * rng.standard_normal(parameter.shape))
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(numbers))
+    return numbers
+
+
+def _held(truth: Truth, reduction: str, value: torch.Tensor, given: dict[str, Any]) -> None:
+    """Hold a value, and its gradients for a random cotangent, to the truth."""
+    format, wide = truth.format, truth.loss.value.dtype
+    cotangent = format.round(np.random.default_rng(seed_of(reduction)).standard_normal(tuple(value.shape)))
+    value.backward(tensor(cotangent, format, "cpu"))
+    problems = {"value": compare(array(value), truth.value(reduction), format).problem}
+    for name, budget in truth.gradients(reduction, cotangent.astype(wide)).items():
+        problems[name] = compare(array(given[name].grad), budget, format).problem
+    assert not any(problems.values()), problems
