@@ -81,9 +81,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One order in every process, as pytest-xdist needs: that of the ids; in the matrix, cases of one truth together."""
-    matrix = ("test_value.py", "test_gradient.py")
-    items.sort(key=lambda item: (0, item.path.name) if item.path.name in matrix else (1, item.nodeid))
+    """One order in every process, as pytest-xdist needs: the matrix first, case by case, so that a case's truth is drawn once."""
+    items.sort(key=lambda item: (0, item.callspec.indices["case"], item.nodeid) if _is_case(item) else (1, 0, item.nodeid))
+
+
+def _is_case(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "case" in item.fixturenames
 
 
 @pytest.fixture(scope="session")

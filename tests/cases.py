@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,12 +90,21 @@ def matrix(
     rows: Iterable[Row] = CATALOG,
     missing: Callable[[Row, str, str], bool] = lambda row, dtype, device: False,
 ) -> Iterator[Case]:
-    """Every case of the matrix, but of what is `missing`."""
+    """Every case of the matrix, but of what is `missing`.
+
+    Every reduction in float32 and at typical inputs; else one of them, turn about, so that each meets every regime.
+    """
     for row in rows:
-        for device, dtype in itertools.product(devices, dtypes):
-            format = FORMATS[dtype]
+        for device, (turn, dtype) in itertools.product(devices, enumerate(dtypes)):
             if missing(row, dtype, device):
                 continue
-            for variant, regime in _calls(row.name, full=dtype == "float32"):
-                for reduction in row.reductions:
-                    yield Case(row, variant, reduction, format, device, regime, seed)
+            calls = _calls(row.name, full=dtype == "float32")
+            often = Counter(regime for _, regime in calls)
+            for i, (variant, regime) in enumerate(calls):
+                reductions = row.reductions
+                if dtype != "float32" and variant.form is row.many:
+                    reductions = reductions[1:]  # it is for their sums
+                elif dtype != "float32" and regime != "typical" and often[regime] >= len(reductions):
+                    reductions = (reductions[(i + turn) % len(reductions)],)
+                for reduction in reductions:
+                    yield Case(row, variant, reduction, FORMATS[dtype], device, regime, seed)

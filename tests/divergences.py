@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from reference.accuracy import Budget, K
+from reference.accuracy import Budget, K, Truth
 from reference.arithmetic import FloatArray
 
 from . import departures
@@ -61,10 +61,7 @@ class Divergence:
 
 def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Budget:
     """The budget that a case of these entries is still held to: each departure departs from the one before."""
-    truth = case.truth
-    for entry in entries:
-        if entry.departure is not None:
-            truth = replace(truth, definition=partial(entry.departure, truth))
+    truth = departed(case.truth, tuple(entry.departure for entry in entries if entry.departure is not None))
     if truth is not case.truth:
         budget = (
             truth.value(case.reduction) if cotangent is None else truth.gradients(case.reduction, cotangent)[quantity]
@@ -80,6 +77,14 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
             want = np.where(free & ~np.isfinite(budget.want), 0, budget.want)
             budget = Budget(want, np.where(free, np.inf, budget.allowed), budget.may_overflow | free)
     return budget
+
+
+@lru_cache(maxsize=32)  # by identity: a case asks of its value and of every gradient
+def departed(truth: Truth, departures: tuple[Departure, ...]) -> Truth:
+    """The truth as torch computes it, one departure after another."""
+    for departure in departures:
+        truth = replace(truth, definition=partial(departure, truth))
+    return truth
 
 
 def applicable(case: Case, quantity: str, version: str) -> list[Divergence]:

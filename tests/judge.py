@@ -42,6 +42,16 @@ class Judge:
             verdict = known
         raise AssertionError(explain(case, quantity, verdict, entries))
 
+    def gradient(self, case: Case, quantity: str, got: FloatArray, quick: Budget, cotangent: FloatArray) -> None:
+        """The same of a gradient, whose whole budget is sought only where a quick one does not settle it.
+
+        It does where the error is within it, and in its units, which are not larger, no worse than what is recorded.
+        """
+        __tracebackhide__ = True
+        worst = self.worst.get((case.row.name, case.format.name, case.device, ""), {"rank": -1.0})["rank"]
+        if not compare(got, quick, case.format).ratio <= min(worst, 1.0):
+            self(case, quantity, got, case.truth.gradients(case.reduction, cotangent)[quantity], cotangent)
+
     def is_noise(self, case: Case, quantity: str) -> bool:
         """Whether two calls may differ, as torch is known to return what happened to be in memory."""
         return any(entry.noise is not None for entry in applicable(case, quantity, self.torch_version))

@@ -12,7 +12,7 @@ def test_gradient(case, subject, judge: Judge) -> None:
     cotangent = case.cotangent(tuple(value.shape))
     value.backward(tensor(cotangent, case.format, case.device))
     wide = cotangent.astype(case.truth.loss.value.dtype)
-    budgets = case.truth.gradients(case.reduction, wide)
+    budgets = case.truth.gradients(case.reduction, wide, moved=False)
     judge(case, "value", array(value), case.truth.value(case.reduction))  # the path that records a graph
     for name in names:
         got = given[name].grad
@@ -20,4 +20,4 @@ def test_gradient(case, subject, judge: Judge) -> None:
             continue  # a tail that no row of the batch uses takes no part in the graph
         assert got is not None, f"{case.id}: no gradient reached {name}"
         assert got.dtype == given[name].dtype, f"{case.id}: the gradient of {name} has dtype {got.dtype}"
-        judge(case, name, array(got), budgets[name], wide)
+        judge.gradient(case, name, array(got), budgets[name], wide)
