@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pathlib
 import platform
+import sys
 from typing import Any
 
 import pytest
 import torch
 
 from reference.formats import FORMATS
-from tests import offers, table
+from tests import lost, offers, table
 from tests.cases import matrix
 from tests.judge import Judge
 
@@ -87,6 +89,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _is_case(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and "case" in item.fixturenames
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """End a process whose accelerator a test has lost, lest every test after it fails for it; xdist starts another."""
+    if not (said := lost.accelerator()):
+        return
+    message = f"{nodeid} lost the accelerator, and ends its process: {said}"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.exit(message, returncode=pytest.ExitCode.TESTS_FAILED)
+    print(message, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 @pytest.fixture(scope="session")

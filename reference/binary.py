@@ -146,14 +146,20 @@ def sigmoid_focal_loss(inputs: FloatArray, targets: FloatArray, *, alpha: float 
     a, slope_a = (al * targets + (1 - al) * (1 - targets), 2 * al - 1) if alpha >= 0 else (number(1, inputs), 0)
     miss = targets * down + (1 - targets) * up
     focus = miss**gamma
-    turn = np.where(
-        miss == 0, number(float(gamma == 1), miss), gamma * np.where(miss == 0, number(1, miss), miss) ** (gamma - 1)
+    if gamma == 0:
+        turn = 0 * miss
+    else:
+        nonzero = np.where(miss == 0, number(1, miss), miss)
+        turn = np.where(miss == 0, number(float(gamma == 1), miss), gamma * nonzero ** (gamma - 1))
+    inputs_terms = (a * focus * bce.partials["input"], a * (1 - 2 * targets) * times(turn * up * down, bce.value))
+    targets_terms = (
+        slope_a * times(focus, bce.value),
+        a * times(focus, bce.partials["target"]),
+        a * lean * times(turn, bce.value),
     )
-    inputs_terms = (a * focus * bce.partials["input"], a * turn * (1 - 2 * targets) * up * down * bce.value)
-    targets_terms = (slope_a * focus * bce.value, a * focus * bce.partials["target"], a * turn * lean * bce.value)
     return Loss(
         a * focus * bce.value,
-        {"inputs": sum(inputs_terms), "targets": sum(targets_terms)},
+        {"inputs": sum(inputs_terms), "targets": sum(targets_terms, number(0, inputs))},
         sizes={"inputs": sum(map(abs, inputs_terms)), "targets": sum(map(abs, targets_terms))},
     )
 

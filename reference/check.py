@@ -34,7 +34,7 @@ def positive(name: str, value: float, *, or_zero: bool = False) -> None:
 
 def between(name: str, value: Any, low: float, high: float) -> None:
     """Every element in [low, high]; NaN is let through, as a result that is NaN."""
-    outside = ~((value >= low) & (value <= high)) & (value == value)
+    outside = np.logical_not((value >= low) & (value <= high)) & (value == value)
     if np.any(outside):
         refuse(name, f"{np.asarray(value)[outside].flat[0] if np.ndim(value) else value}", f"[{low}, {high}]")
 

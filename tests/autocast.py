@@ -37,26 +37,32 @@ FLOAT32: Mapping[str, frozenset[str]] = {
     "xpu": frozenset(_COMMON),
 }
 INSIDE: Mapping[str, Mapping[str, str]] = {  # function -> the listed operator that its result comes from
-    "cpu": {"linear_cross_entropy": "cross_entropy_loss"},
+    "cpu": {"linear_cross_entropy": "cross_entropy_loss", "sigmoid_focal_loss": "binary_cross_entropy_with_logits"},
     "cuda": {
         "adaptive_log_softmax_with_loss": "log_softmax",
         "gaussian_nll_loss": "log",
         "linear_cross_entropy": "cross_entropy",
         "multilabel_soft_margin_loss": "sum",
+        "sigmoid_focal_loss": "binary_cross_entropy_with_logits",
         "triplet_margin_with_distance_loss": "norm",
     },
-    "xpu": {"linear_cross_entropy": "log_softmax"},
+    "xpu": {"linear_cross_entropy": "log_softmax", "sigmoid_focal_loss": "binary_cross_entropy_with_logits"},
 }
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "cuda": {"binary_cross_entropy": "unsafe to autocast"},
     "xpu": {"binary_cross_entropy": "unsafe to autocast"},
 }
-UNSPECIFIED = ("AdaptiveLogSoftmaxWithLoss-unbatched*-float32-*",)
+UNSPECIFIED = ("AdaptiveLogSoftmaxWithLoss-unbatched*-float32-*", "AdaptiveLogSoftmaxWithLoss-unbatched*-float16-cuda-*")
 """A row without a batch has one cluster: whether torch mixes dtypes (see autocast_habits) depends on its class."""
 
 LOWERED = ("linear_cross_entropy", "adaptive_log_softmax_with_loss")  # `linear` is cast to the lower precision
 
 
+def is_cast(function: str, device: str) -> bool:
+    """Whether the function itself is documented to be cast to float32, and not only an operator inside it."""
+    return function in FLOAT32.get(device, ())
+
+
 def is_float32(function: str, device: str) -> bool:
     """Whether the result is documented to be float32 where the inputs are half precision."""
-    return function in FLOAT32.get(device, ()) or function in INSIDE.get(device, {})
+    return is_cast(function, device) or function in INSIDE.get(device, {})

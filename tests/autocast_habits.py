@@ -19,8 +19,21 @@ AUTOCAST: tuple[Habit, ...] = (
         "aten/src/ATen/autocast_mode.h casts smooth_l1_loss to float32 on a CPU, and the documented list leaves it out",
     ),
     Habit(
+        "huber_is_not_documented",
+        ("HuberLoss-*float16-cuda-*",),
+        "wrong",
+        "aten/src/ATen/autocast_mode.h casts huber_loss to float32 on CUDA, and the documented list leaves it out",
+    ),
+    Habit(
+        "cross_entropy_in_half",
+        ("CrossEntropyLoss-*float16-cuda-*",),
+        "inaccurate",
+        "it calls log_softmax with the dtype of the logits; a call with an explicit dtype is not cast, so that what is "
+        "float32 is the average of log-probabilities in half precision",
+    ),
+    Habit(
         "adaptive_softmax_mixes_dtypes",
-        ("AdaptiveLogSoftmaxWithLoss-batch*-float32-*",),
+        ("AdaptiveLogSoftmaxWithLoss-batch*-float32-cpu-*", "AdaptiveLogSoftmaxWithLoss-batch*-*float16-cuda-*"),
         "refuses",
         "the output is made in the dtype of the input, and index_copy_ puts what autocast lowered into it",
         says="index_copy_",

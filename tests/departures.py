@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from reference import arithmetic, margin, metric
-from reference.accuracy import Truth
+from reference.accuracy import K, Truth
 from reference.arithmetic import FloatArray, exp, log, log1p, sigmoid, softplus
 from reference.loss import Loss
 
@@ -102,6 +102,31 @@ def two_logs(truth: Truth, input: FloatArray, target: FloatArray, weight: FloatA
     return replace(loss, sizes={**loss.sizes, "target": size})
 
 
+def focal(truth: Truth, inputs: FloatArray, targets: FloatArray, *, alpha: float, gamma: float) -> Loss:
+    """The focus as (1 - p_t)**gamma with p_t = p t + (1 - p)(1 - t): off by roundoffs of 1, however small it is.
+
+    Beside it, binary cross entropy as (1 - t) x + softplus(-x), p (1 - p) for the derivative of the sigmoid, and
+    differences of terms in t and 1 - t, alpha and 1 - alpha, p and 1 - p: the sizes are those of the terms.
+    """
+    loss = truth.definition(inputs, targets, alpha=alpha, gamma=gamma)
+    a = alpha * targets + (1 - alpha) * (1 - targets) if alpha >= 0 else np.ones_like(inputs)
+    up, down = sigmoid(inputs), sigmoid(-inputs)
+    with np.errstate(all="ignore"):
+        bce = targets * softplus(-inputs) + (1 - targets) * softplus(inputs)
+        terms = abs((1 - targets) * inputs) + softplus(-inputs)
+        miss = targets * down + (1 - targets) * up + K * truth.format.u
+        focus = miss**gamma
+        turn = gamma * miss ** (gamma - 1) if gamma else 0 * miss
+        bend = gamma * (gamma - 1) * miss ** (gamma - 2) if gamma > 1 else 0 * miss
+        magnitude = a * (focus * terms + turn * bce)
+        to_inputs = focus * (up + targets) + turn * abs(up - targets)
+        to_inputs = to_inputs + up * ((turn + bend * down) * bce + turn * down * terms)
+        to_targets = (focus + turn) * abs(inputs) + (turn + bend) * bce + turn * terms
+        sizes = {"inputs": a * to_inputs, "targets": a * to_targets + (alpha >= 0) * (focus * terms + turn * bce)}
+        largest = np.fmax(np.fmax(terms, abs(inputs)), a * turn * bce)  # at an infinite logit NaN is possible
+    return replace(loss, magnitude=magnitude, sizes=sizes, largest=largest)
+
+
 def naive_soft_margin(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
     """log(1 + exp(-y x)), and its derivative -y z / (1 + z) with z = exp(-y x): inf, and inf / inf."""
     loss = truth.definition(input, target)
@@ -165,6 +190,39 @@ def if_greater(truth: Truth, **arguments: Any) -> Loss:
     value = np.where(plain.value == 0, 0.0, loss.value)
     slope = np.where(plain.partials["input"] == 0, 0.0, loss.partials["input"])
     return replace(loss, value=value, partials={**loss.partials, "input": slope})
+
+
+def margin_in_format(truth: Truth, input: FloatArray, target: Any, **options: Any) -> Loss:
+    """The gap as (margin - input[target]) + input[c], each step rounded to the format: which side of 0 it is on."""
+    classes = np.arange(input.shape[-1])
+    if target.ndim == input.ndim:  # a list of labels, up to the first -1
+        listed = np.cumsum(target < 0, axis=-1) == 0
+        label = np.where(listed, target, 0)
+        own = ((target[..., None] == classes) & listed[..., None]).any(-2)
+        counts, scores = listed[..., None] & ~own[..., None, :], input[..., None, :]
+    else:
+        label, scores = target[..., None], input
+        counts = label != classes
+    chosen = np.take_along_axis(input, label, -1)
+    chosen = chosen[..., None] if target.ndim == input.ndim else chosen
+    with np.errstate(all="ignore"):
+        steps = truth.format.round(truth.format.round(options.get("margin", 1.0) - chosen) + scores)
+    gap = np.where(counts, steps, 0.0)
+    with (
+        patch.object(margin, "active", lambda _, of=margin.active: of(gap)),
+        patch.object(margin, "hinge", lambda _, of=margin.hinge: of(gap)),
+    ):
+        return truth.definition(input=input, target=target, **options)
+
+
+def alone(truth: Truth, *arguments: Any, **named: Any) -> Loss:
+    """The mean over one row as its loss without its weight, or 0 if it is ignored: 0/0 and inf/inf are not formed."""
+    loss = truth.definition(*arguments, **named)
+    if loss.denominator is None or named.get("label_smoothing"):
+        return loss
+    weight = named.get("weight")
+    plain = loss if weight is None else truth.definition(*arguments, **{**named, "weight": np.ones_like(weight)})
+    return replace(loss, value=plain.value, magnitude=plain.magnitude, denominator=np.ones_like(loss.denominator))
 
 
 # -- distances --------------------------------------------------------------------------------------------------

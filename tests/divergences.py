@@ -36,8 +36,10 @@ class Divergence:
     why:        the line of the algorithm that loses it
     reproducer: three lines that leave `got`; gives: what torch's `got` is; true: what it should be
     torch:      the releases that have it; link: the upstream issue, if there is one
+    device:     where the reproducer runs
     departure:  what torch computes in place of the truth; the cases are held to that as strictly
     absolute:   (case, quantity) -> an error that is allowed on top: what a subnormal step is multiplied by later
+    shape:      what torch gives in place of a number: an array of this shape, of which no claim is made
     noise:      (case, quantity) -> where torch's result is noise, and no claim is made
     """
 
@@ -50,7 +52,9 @@ class Divergence:
     true: float
     torch: str = ">=2.6"
     link: str = ""
+    device: str = "cpu"
     departure: Departure | None = None
+    shape: tuple[int, ...] | None = None
     absolute: Callable[[Case, str], Any] | None = None
     noise: Callable[[Case, str], Any] | None = None
 
@@ -72,6 +76,9 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
             if extra.shape not in ((), budget.want.shape):  # of the elements, for what they are reduced to
                 extra = extra.max(initial=0) * (extra.size if case.reduction == "sum" else 1)
             budget = replace(budget, allowed=budget.allowed + extra)
+        if entry.shape is not None:
+            none = np.zeros(entry.shape)
+            return Budget(none, none + np.inf, none == none)
         if entry.noise is not None:
             free = np.broadcast_to(entry.noise(case, quantity), budget.want.shape)
             want = np.where(free & ~np.isfinite(budget.want), 0, budget.want)
@@ -209,6 +216,20 @@ got = F.binary_cross_entropy_with_logits(x, torch.tensor([0.0]))
         true=1.1253516207787584e-07,
         link="https://github.com/pytorch/pytorch/issues/195529",
         departure=departures.bce_with_logits,
+    ),
+    Divergence(
+        "focal-forms-one-minus-p",
+        cases=("sigmoid_focal_loss-*",),
+        of=EVERY,
+        why="the focus is 1 - p_t of a rounded p_t, the derivative of the sigmoid p (1 - p) of a rounded p, and the loss "
+        "beside them binary_cross_entropy_with_logits, which cancels",
+        reproducer="""
+from torchvision.ops import sigmoid_focal_loss
+got = sigmoid_focal_loss(torch.tensor([16.0]), torch.tensor([1.0]), alpha=-1.0) * 1e21
+""",
+        gives=1.5992209,
+        true=1.4251637,
+        departure=departures.focal,
     ),
     Divergence(
         "multilabel-two-logs",
@@ -376,8 +397,57 @@ got = t.grad[0]
         departure=departures.poisson_products,
     ),
     Divergence(
+        "margin-in-half",
+        cases=tuple(f"{loss}-*-{half}-cuda-*" for loss in ("MultiMarginLoss", "MultiLabelMarginLoss") for half in ("float16", "bfloat16")),
+        of=("input",),
+        why="margin - input[target] + input[c] is rounded to half precision after each step, before it is compared with 0: "
+        "of scores of a few hundred, which is greater, and by how much, is lost",
+        reproducer="""
+x = torch.tensor([[300.0, 300.0]], dtype=torch.bfloat16, device="cuda", requires_grad=True)
+F.multi_margin_loss(x, torch.tensor([0], device="cuda")).backward()
+got = x.grad[0, 1]
+""",
+        gives=0.0,
+        true=0.5,
+        device="cuda",
+        departure=departures.margin_in_format,
+    ),
+    Divergence(
+        "mean-of-one-row",
+        cases=tuple(
+            f"{loss}-unbatched*{what}-mean-*-cuda-*"
+            for loss in ("NLLLoss", "CrossEntropyLoss", "LinearCrossEntropyLoss")
+            for what in ("_ignore*", "_weight*")
+        ),
+        of=("value",),
+        why="the kernel for one row writes 0 where its target is ignored, and the loss without its weight where that is not 0",
+        reproducer="""
+x = torch.zeros(3, device="cuda")
+got = F.nll_loss(x, torch.tensor(-100, device="cuda"))
+""",
+        gives=0.0,
+        true=NAN,
+        link="https://github.com/pytorch/pytorch/pull/64572",
+        device="cuda",
+        departure=departures.alone,
+    ),
+    Divergence(
+        "margin-of-nothing-has-no-number",
+        cases=("MultiLabelMarginLoss-*-mean-*-cuda-empty", "MultiLabelMarginLoss-*-sum-*-cuda-empty"),
+        of=("value",),
+        why="for an empty batch the kernel returns before it gives its result, which begins with no element, a shape",
+        reproducer="""
+x = torch.zeros(0, 3, device="cuda")
+got = F.multilabel_margin_loss(x, torch.zeros(0, 3, dtype=torch.int64, device="cuda"), reduction="sum").numel() - 1
+""",
+        gives=-1.0,
+        true=0.0,
+        device="cuda",
+        shape=(0,),
+    ),
+    Divergence(
         "margin-of-nothing",
-        cases=("MultiMarginLoss-*-empty", "MultiLabelMarginLoss-*-empty"),
+        cases=("MultiMarginLoss-*-empty", "MultiLabelMarginLoss-*-cpu-empty"),
         of=("value",),
         why="for an empty batch the kernel returns before it writes its result: mean and sum are uninitialised memory",
         reproducer="""

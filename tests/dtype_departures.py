@@ -10,7 +10,7 @@ UNSIGNED = "the numbers, whatever dtype holds them; or a refusal"
 DTYPE_DEPARTURES: tuple[Known, ...] = (
     Known(
         name="huber_loss_cannot_go_back",
-        cases=("HuberLoss-*-cpu-input-*float*", "HuberLoss-*-cpu-target-*"),
+        cases=("HuberLoss-*-c*-input-*float*", "HuberLoss-*-c*-target-*"),
         gives="RuntimeError: Found dtype ",
         right="the gradient, as SmoothL1Loss and MSELoss have it",
         why="the iterator of huber_loss_backward does not promote; the forward gives input's dtype and not the promoted one",
@@ -22,7 +22,7 @@ got = str(F.huber_loss(x, y).dtype)""",
     ),
     Known(
         name="mse_loss_could_not_go_back",
-        cases=("MSELoss-matrix-cpu-*",),
+        cases=("MSELoss-matrix-c*-*",),
         gives="RuntimeError: Found dtype ",
         right="the gradient, as SmoothL1Loss has it",
         why="the iterator of mse_loss_backward did not promote",
@@ -37,7 +37,7 @@ got = x.grad""",
     Known(
         name="bce_with_logits_takes_the_dtype_of_target",
         cases=tuple(
-            f"BCEWithLogitsLoss-*-cpu-{argument}"
+            f"BCEWithLogitsLoss-*-c*-{argument}"
             for argument in ("input-float64*", "*weight-float64*", "target-*float16*")
         ),
         gives="has dtype torch.",
@@ -50,7 +50,7 @@ got = str(F.binary_cross_entropy_with_logits(x, y).dtype)""",
     ),
     Known(
         name="bce_weight_does_not_promote",
-        cases=("BCELoss-*-cpu-weight-float64 *",),
+        cases=("BCELoss-*-c*-weight-float64 *",),
         gives="has dtype torch.float32, not torch.float64",
         right=PROMOTED,
         why="the loss is multiplied by the weight in place",
@@ -61,7 +61,7 @@ got = str(F.binary_cross_entropy(x, x, weight=w).dtype)""",
     ),
     Known(
         name="pos_weight_of_bytes_wraps",
-        cases=("BCEWithLogitsLoss-*-cpu-pos_weight-uint8 *",),
+        cases=("BCEWithLogitsLoss-*-c*-pos_weight-uint8 *",),
         gives=" wrong; the worst at ",
         right=UNSIGNED,
         why="log_weight = (pos_weight - 1) * target + 1 is computed in bytes, in which 0 - 1 is 255",
@@ -72,7 +72,7 @@ got = [F.binary_cross_entropy_with_logits(x, x + 1, pos_weight=p).div(0.6931472)
     ),
     Known(
         name="margin_ranking_target_of_bytes_wraps",
-        cases=("MarginRankingLoss-*-cpu-target-uint8 *",),
+        cases=("MarginRankingLoss-*-c*-target-uint8 *",),
         gives=" wrong; the worst at ",
         right=UNSIGNED,
         why="-target is computed in bytes, in which -1 is 255",
@@ -83,7 +83,7 @@ got = [F.margin_ranking_loss(x, 0 * x, t).item() for t in (y, y.float())]""",
     ),
     Known(
         name="soft_margin_target_of_bytes_wraps",
-        cases=("SoftMarginLoss-*-cpu-target-uint8 *",),
+        cases=("SoftMarginLoss-*-c*-target-uint8 *",),
         gives="the gradient of input ",
         right=UNSIGNED,
         why="-target is computed in bytes, in which -1 is 255, in the backward pass",
@@ -105,7 +105,7 @@ got = F.nll_loss(torch.zeros(1, 3), torch.tensor([65], dtype=torch.uint8), reduc
     ),
     Known(
         name="hinge_embedding_of_integers_is_an_integer",
-        cases=("HingeEmbeddingLoss-*-cpu-input-*int* none",),
+        cases=("HingeEmbeddingLoss-*-c*-input-*int* none",),
         gives="is taken, and gives torch.",
         right="a refusal, or the loss in the default dtype: with a margin of 0.25 it is no integer",
         why="margin - input is written into an integer tensor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -77,9 +78,16 @@ PROMOTING_SIGNS = ("MarginRankingLoss",)
 """The losses that multiply by a target of -1 or 1 and let its dtype count; for the others it is a label."""
 
 
-def taken(what: str) -> tuple[str, ...]:
+BESIDES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "cuda": tuple((f"{loss}-batch input", ("bfloat16", "float16")) for loss in ("MultiMarginLoss", "MultiLabelMarginLoss")),
+}
+"""What is taken besides on a device that has kernels which the CPU lacks."""
+
+
+def taken(what: str, device: str) -> tuple[str, ...]:
     """The dtypes that "Loss-variant argument" may have."""
-    return next((dtypes for pattern, dtypes in TAKES if fnmatchcase(what, pattern)), ())
+    tables = (TAKES, BESIDES.get(torch.device(device).type, ()))
+    return tuple(d for table in tables for d in next((dtypes for pattern, dtypes in table if fnmatchcase(what, pattern)), ()))
 
 
 def held(value: Array, domain: str, dtype: str) -> Array:

@@ -17,6 +17,8 @@ from packaging.version import Version
 
 from reference.accuracy import Budget
 
+from .known import elsewhere
+
 RELEASE = Version(Version(torch.__version__).base_version)
 
 
@@ -62,9 +64,10 @@ def habit(entries: Iterable[Habit], case: str, *does: str) -> Habit | None:
 
 
 def unmatched(entries: Iterable[Habit], cases: Iterable[str]) -> list[str]:
-    """The entries of this release that are about none of the cases."""
+    """The entries of this release that are about none of the cases, those apart that are about another device."""
     cases = list(cases)
-    return [entry.name for entry in entries if entry.is_current and not any(entry.applies(case) for case in cases)]
+    here = [entry for entry in entries if entry.is_current and not elsewhere(entry.cases, cases)]
+    return [entry.name for entry in here if not any(entry.applies(case) for case in cases)]
 
 
 def attempt(entries: Iterable[Habit], case: str, run: Callable[[], Any]) -> Any:

@@ -10,10 +10,12 @@ import contextlib
 import ctypes
 import faulthandler
 import mmap
+import multiprocessing
 import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 import torch
@@ -75,6 +77,32 @@ class Isolation:
                     pickle.dump(result, answers)
                 answers.flush()
         os._exit(0)
+
+
+def afresh(work: Callable[[Job], Any], job: Job) -> Any:
+    """What `work`, a function of a module, returns for a job in a process started for it; or how it ended that process.
+
+    It inherits nothing: there an accelerator can be used whatever was done with it here, and be lost.
+    """
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(send, work, job))
+    process.start()
+    send.close()
+    try:
+        return receive.recv()
+    except EOFError:
+        process.join()
+        ended = process.exitcode or 0
+        return signal.Signals(-ended).name if ended < 0 else f"exit status {ended}"
+    finally:
+        process.join()
+
+
+def _answer(send: Connection, work: Callable[[Job], Any], job: Job) -> None:
+    faulthandler.disable()
+    send.send(work(job))
+    send.close()
 
 
 def _surviving(jobs: Sequence[Job], work: Callable[[Job], Any]) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -49,6 +49,15 @@ class Known:
     def covers(self, asked: str) -> bool:
         """Whether it is about this, in the torch that runs."""
         return self.here() and any(fnmatchcase(asked, pattern) for pattern in self.cases)
+
+
+_DEVICE = re.compile(r"-(cpu|cuda|mps|xpu)(?=[- ]|$)")
+
+
+def elsewhere(patterns: Iterable[str], asked: Sequence[str]) -> bool:
+    """Whether every pattern names a device, and nothing was asked on any of these."""
+    named = [set(_DEVICE.findall(pattern)) for pattern in patterns]
+    return all(named) and not set().union(*named) & {device for each in asked for device in _DEVICE.findall(each)}
 
 
 def slug(pattern: str) -> str:

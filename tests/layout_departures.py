@@ -8,7 +8,7 @@ LAYOUT_DEPARTURES = (
     Known(
         name="nll_loss2d_backward_wants_contiguous",
         cases=tuple(
-            f"NLLLoss-{form}*-cpu-{layout} input* *"
+            f"NLLLoss-{form}*-c*-{layout} input* *"
             for form in ("k2", "class_images")
             for layout in ("transposed", "channels_last")
         ),
@@ -24,7 +24,7 @@ got = x.grad.tolist()""",
     ),
     Known(
         name="concatenated_targets_are_read_as_contiguous",
-        cases=("CTCLoss-batch_concatenated*-cpu-strided *targets* *",),
+        cases=("CTCLoss-batch_concatenated*-c*-strided *targets* *",),
         gives=" wrong; the worst at ",
         right="8 frames that spell [1, 2], and 8 that spell [3, 4]: the same loss for the same targets",
         why="ctc_loss counts where a row of concatenated targets begins in elements, and adds that to a pointer without the stride",

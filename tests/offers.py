@@ -32,6 +32,7 @@ MISSING = (
     Missing("MultiMarginLoss", HALF, "cpu"),
     Missing("MultiLabelMarginLoss", HALF, "cpu"),
     Missing("CTCLoss", HALF, "cpu"),
+    Missing("CTCLoss", HALF, "cuda"),
     Missing("SmoothL1Loss", ("float16",), "cpu", torch="<2.10"),  # its backward
 )
 

@@ -15,10 +15,15 @@ from .offers import is_missing
 from .subject import function
 
 
-def devices(config: pytest.Config) -> list[str]:
-    """Those asked for, or cpu and the accelerator that torch reports."""
+def there() -> list[str]:
+    """The devices of this machine: cpu, and the accelerator that torch reports."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return config.getoption("--device") or ["cpu", *([accelerator.type] if accelerator else [])]
+    return ["cpu", *([accelerator.type] if accelerator else [])]
+
+
+def devices(config: pytest.Config) -> list[str]:
+    """Those asked for, or all of this machine."""
+    return config.getoption("--device") or there()
 
 
 def offered(config: pytest.Config, rows: Iterable[Row]) -> list[Row]:

@@ -54,7 +54,7 @@ def function(subject: Any, row: Row) -> Callable[..., torch.Tensor] | None:
         if row.namespace:
             try:
                 return getattr(importlib.import_module(row.namespace), row.function, None)
-            except ImportError:
+            except (ImportError, RuntimeError):  # not there, or built for another torch: then its operators are missing
                 return None
         return ADAPTERS.get(row.function)
     return found
@@ -62,10 +62,15 @@ def function(subject: Any, row: Row) -> Callable[..., torch.Tensor] | None:
 
 def call_function(subject: Any, row: Row, variant: Variant, tensors: Tensors, reduction: str) -> torch.Tensor:
     """The function of torch.nn.functional, or whatever has its names."""
+    return loss_of(subject, row)(**tensors, **variant.options, reduction=reduction)
+
+
+def loss_of(subject: Any, row: Row) -> Callable[..., torch.Tensor]:
+    """The loss, which the subject has."""
     called = function(subject, row)
     if called is None:
         raise LookupError(f"{row.function} is not offered by {subject.__name__}")
-    return called(**tensors, **variant.options, reduction=reduction)
+    return called
 
 
 def _adaptive(input: torch.Tensor, target: torch.Tensor, *, reduction: str, **rest: Any) -> torch.Tensor:

@@ -41,8 +41,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, found, ids=[case.id for case in found])
 
 
-def capture(case: Case, subject: Any) -> tuple[torch.cuda.CUDAGraph, Found, Found]:
-    """Forward and backward as a graph; the arguments that it reads, and the results that it writes."""
+def capture(case: Case, subject: Any) -> tuple[torch.cuda.CUDAGraph, Found, torch.Tensor, Found]:
+    """Forward and backward as a graph; arguments and cotangent, which it reads, and the results that it writes.
+
+    A graph knows addresses: whoever replays it must keep all of these.
+    """
     names = differentiable(case.row, case.truth.drawn)
     given, vector, loss = tensors(case.truth.drawn, case.format, case.device, differentiable=names), cotangent(case), function(case, subject)
 
@@ -59,7 +62,7 @@ def capture(case: Case, subject: Any) -> tuple[torch.cuda.CUDAGraph, Found, Foun
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         found = both()
-    return graph, given, found
+    return graph, given, vector, found
 
 
 def test_graph(captured: Case, subject: Any) -> None:
@@ -67,7 +70,7 @@ def test_graph(captured: Case, subject: Any) -> None:
     made = attempt(GRAPHS, captured.id, lambda: capture(captured, subject))
     if made is None:
         return
-    graph, given, found = made
+    graph, given, _vector, found = made
     truth = captured.truth
     fresh = elsewhere(captured, replace(truth, drawn=draw(truth.row, truth.variant, truth.regime, truth.format, captured.seed + 1)))
     with torch.no_grad():

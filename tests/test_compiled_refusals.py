@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,6 +15,7 @@ from .bad_calls import BadCall, bad_calls
 from .compiled_refusals import BY_VALUE, COMPILED, EAGERLY, LATE, TRACED
 from .faked import Faked
 from .habits import habit, unmatched
+from .isolated import afresh
 from .outcomes import FUNCTION, Attempt, Outcome, attempts, observe
 
 UNFIT = ("CTCLoss", "MultiLabelMarginLoss")  # no graph holds the one; the other reads past its arguments in eager
@@ -100,10 +102,17 @@ def test_accepted(backend: str, subject: Any, subtests: pytest.Subtests) -> None
         pytest.fail("not all of them are accepted, or not together")
 
 
-def test_past_the_end(subject: Any) -> None:
+def test_past_the_end(request: pytest.FixtureRequest) -> None:
     """A class that is none is refused by compiled code."""
+    outcome = afresh(past_the_end, request.config.getoption("--subject"))
+    assert isinstance(outcome, Outcome), f"compiled code reads past the end of the logits, which ends in {outcome}"
+    assert refused(outcome), outcome
+
+
+def past_the_end(subject: str) -> Outcome:
+    """How the call ends; it may end the process."""
     bad = bad_calls()["CrossEntropyLoss-batch-target-past_the_end"]
-    assert refused(observe(asked(bad), Compiled(subject, "inductor")))
+    return observe(asked(bad), Compiled(importlib.import_module(subject), "inductor"))
 
 
 def test_entries_match() -> None:

@@ -11,9 +11,17 @@ from reference.formats import FORMATS
 from .cases import matrix
 from .divergences import DIVERGENCES, in_release
 from .offers import MISSING, absent, is_missing
+from .options import there
 from .subject import call_function, differentiable, tensors
 
-HERE = [entry for entry in DIVERGENCES if in_release(entry.torch, torch.__version__)]
+LACKING = {row.name for row in absent(F)}
+HERE = [
+    entry
+    for entry in DIVERGENCES
+    if in_release(entry.torch, torch.__version__)
+    and entry.device in there()
+    and not {pattern.partition("-")[0] for pattern in entry.cases} <= LACKING
+]
 
 
 @pytest.mark.parametrize("entry", HERE, ids=lambda entry: entry.name)
@@ -34,7 +42,7 @@ def _same(a: float, b: float) -> bool:
 @pytest.mark.parametrize("entry", DIVERGENCES, ids=lambda entry: entry.name)
 def test_it_matches_a_case(entry) -> None:
     """Every pattern matches some case of the matrix, or of the half-precision sweep."""
-    every = [case.id for case in matrix(FORMATS, ["cpu"], 0)]
+    every = [case.id for case in matrix(FORMATS, ["cpu", "cuda"], 0)]
     from fnmatch import fnmatchcase
 
     unmatched = [p for p in entry.cases if "sweep" not in p and not any(fnmatchcase(case, p) for case in every)]
@@ -46,7 +54,7 @@ def test_names_are_unique() -> None:
     assert len({entry.name for entry in DIVERGENCES}) == len(DIVERGENCES)
 
 
-@pytest.mark.parametrize("entry", [m for m in MISSING if in_release(m.torch, torch.__version__)], ids=lambda m: m.row)
+@pytest.mark.parametrize("entry", [m for m in MISSING if in_release(m.torch, torch.__version__) and m.device in there()], ids=lambda m: f"{m.row}-{m.device}")
 def test_what_is_missing_is_still_missing(entry) -> None:
     """A dtype that a kernel is not written for is refused, and not computed wrongly."""
     for dtype in entry.dtypes:

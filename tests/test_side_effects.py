@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from .accelerator_habits import repeats
 from .acts import Act, acts, asking, names, outcome, shortcuts
 from .calls import gradients, same_bits
 from .subject import ADAPTERS, Tensors
@@ -134,7 +135,7 @@ def test_the_result_knows_whether_it_has_a_gradient(act: Act, subject: Any) -> N
     for mode, result in found.items():
         assert not result.requires_grad, f"{act.id}: a gradient in {mode}"
         assert result.grad_fn is None, f"{act.id}: a grad_fn in {mode}"
-        assert same_bits(result, value), f"{act.id}: another value in {mode}: {result}, {value}"
+        assert same_bits(result, value) or not repeats(act.id), f"{act.id}: another value in {mode}: {result}, {value}"
     assert inferred.is_inference(), f"{act.id}: no inference tensor"
     assert not quiet.is_inference(), f"{act.id}: an inference tensor"
 
@@ -150,7 +151,7 @@ def test_each_argument_can_be_a_constant(function: Act, subject: Any) -> None:
         got = (
             torch.zeros_like(gradient) if given[name].grad is None else given[name].grad
         )  # of a tail with no target in it
-        assert same_bits(got, gradient), f"{function.id}: {name} alone has another gradient"
+        assert same_bits(got, gradient) or not repeats(function.id), f"{function.id}: {name} alone has another gradient"
         leaked = [n for n, t in given.items() if n != name and t.grad is not None]
         assert not leaked, f"{function.id}: {leaked} asked for no gradient"
 

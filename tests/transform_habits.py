@@ -28,6 +28,13 @@ VMAP: tuple[Habit, ...] = (
         for loss, function in _NO_RULE.items()
     ),
     Habit(
+        "ctc_asks_for_cudnn",
+        ("CTCLoss-*-cuda-*",),
+        "refuses",
+        "whether cuDNN can do it is an operator of its own, without a batching rule",
+        says="Batching rule not implemented for aten::_use_cudnn_ctc_loss",
+    ),
+    Habit(
         "gaussian_nll_looks_at_the_data",
         ("GaussianNLLLoss-*-over_var", "GaussianNLLLoss-*-over_all"),
         "refuses",
@@ -52,8 +59,21 @@ _DATA = {
 }
 _KEEP = ("MultiMarginLoss-unbatched*-none-*", "MultiLabelMarginLoss-unbatched*-none-*")
 
+_CUDNN = Habit(
+    "ctc_asks_for_cudnn",
+    ("CTCLoss-*-cuda-*",),
+    "refuses",
+    "whether cuDNN can do it is an operator of its own, without a rule for what has no numbers",
+    says="_use_cudnn_ctc_loss",
+)
+
 FAKE: tuple[Habit, ...] = (
-    *(Habit(f"{loss}_looks_at_the_data", (f"{loss}-*",), "refuses", "the result depends on the data", says=fake) for loss, (fake, _) in _DATA.items()),
+    *(
+        Habit(f"{loss}_looks_at_the_data", (cases,), "refuses", "the result depends on the data", says=fake)
+        for loss, (fake, _) in _DATA.items()
+        for cases in ("CTCLoss-*-cpu-*" if loss == "CTCLoss" else f"{loss}-*",)
+    ),
+    _CUDNN,
     Habit(
         "margin_losses_keep_the_batch",
         _KEEP,

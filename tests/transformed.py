@@ -17,7 +17,7 @@ from reference.inputs import draw
 from .cases import Case
 from .divergences import applicable, widen
 from .habits import Habit
-from .subject import array, call_function, differentiable, tensor, tensors
+from .subject import array, differentiable, loss_of, tensor, tensors
 
 Found = dict[str, torch.Tensor]
 Function = Callable[[Any], torch.Tensor]  # of the arguments, by name
@@ -31,8 +31,9 @@ def arguments(case: Case) -> tuple[Any, tuple[str, ...]]:
 
 
 def function(case: Case, subject: Any) -> Function:
-    """The case's loss, of its arguments."""
-    return lambda given: call_function(subject, case.row, case.variant, given, case.reduction)
+    """The case's loss, of its arguments; looked up here, for no compiler follows an import."""
+    loss, said = loss_of(subject, case.row), {**case.variant.options, "reduction": case.reduction}
+    return lambda given: loss(**given, **said)
 
 
 def cotangent(case: Case) -> torch.Tensor:
