@@ -5,13 +5,23 @@ from __future__ import annotations
 from .habits import Habit
 from .known import Known
 
-GRAPHS: tuple[Habit, ...] = tuple(
-    Habit(f"{loss}_looks_at_the_data", (f"{loss}-*-cuda-*",), "refuses", why, says="captur")
-    for loss, why in {
-        "GaussianNLLLoss": "`if torch.any(var < 0): raise` waits for the device",
-        "CTCLoss": "the lengths are read on the host",
-        "AdaptiveLogSoftmaxWithLoss": "rows are picked by their class: how many there are is read on the host",
-    }.items()
+GRAPHS: tuple[Habit, ...] = (
+    *(
+        Habit(f"{loss}_looks_at_the_data", (f"{loss}-*-cuda-*",), "refuses", why, says="captur")
+        for loss, why in {
+            "GaussianNLLLoss": "`if torch.any(var < 0): raise` waits for the device",
+            "CTCLoss": "the lengths are read on the host",
+            "AdaptiveLogSoftmaxWithLoss": "rows are picked by their class: how many there are is read on the host",
+        }.items()
+    ),
+    Habit(
+        "smoothing_picks_weights",
+        ("CrossEntropyLoss-*_weight*label_smoothing*-mean-*-cuda-*",),
+        "refuses",
+        "the mean is over the weights that masked_select picks, and how many they are is read on the host",
+        says="captur",
+        but=("*probabilities*",),
+    ),
 )
 
 _REFUSES = "does not have a deterministic implementation"

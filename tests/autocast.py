@@ -52,7 +52,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     "cuda": {"binary_cross_entropy": "unsafe to autocast"},
     "xpu": {"binary_cross_entropy": "unsafe to autocast"},
 }
-UNSPECIFIED = ("AdaptiveLogSoftmaxWithLoss-unbatched*-float32-*", "AdaptiveLogSoftmaxWithLoss-unbatched*-float16-cuda-*")
+UNSPECIFIED = ("AdaptiveLogSoftmaxWithLoss-unbatched*-float32-*", "AdaptiveLogSoftmaxWithLoss-unbatched*float16-cuda-*")
 """A row without a batch has one cluster: whether torch mixes dtypes (see autocast_habits) depends on its class."""
 
 LOWERED = ("linear_cross_entropy", "adaptive_log_softmax_with_loss")  # `linear` is cast to the lower precision

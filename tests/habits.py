@@ -7,15 +7,16 @@ says that the entry has had its day. Entries that match no case are an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 import torch
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from reference.accuracy import Budget
+from reference.accuracy import Budget, K
 
 from .known import elsewhere
 
@@ -93,3 +94,9 @@ def judge(entries: Iterable[Habit], case: str, problems: list[str]) -> None:
         assert not problems, "\n".join(problems)
     else:
         assert problems, f"{case}: right, so {entry.name} has had its day"
+
+
+def near_one(case: Any, quantity: str, budget: Budget) -> Budget:
+    """An absolute error of a few roundoffs of 1 in the derivative."""
+    slope = np.max(abs(case.truth.loss.factors(case.reduction))) * np.max(abs(case.cotangent(case.truth.loss.reduce(case.reduction).shape)))
+    return replace(budget, allowed=budget.allowed + K * case.format.u * slope)

@@ -55,9 +55,12 @@ _DEVICE = re.compile(r"-(cpu|cuda|mps|xpu)(?=[- ]|$)")
 
 
 def elsewhere(patterns: Iterable[str], asked: Sequence[str]) -> bool:
-    """Whether every pattern names a device, and nothing was asked on any of these."""
+    """Whether every pattern names a device and nothing was asked on any of these, or names a loss that was not asked about."""
     named = [set(_DEVICE.findall(pattern)) for pattern in patterns]
-    return all(named) and not set().union(*named) & {device for each in asked for device in _DEVICE.findall(each)}
+    there = {device for each in asked for device in _DEVICE.findall(each)}
+    losses = {each.partition("-")[0] for each in asked}
+    absent = not any(fnmatchcase(loss, pattern.partition("-")[0]) for loss in losses for pattern in patterns)
+    return absent or (all(named) and not set().union(*named) & there)
 
 
 def slug(pattern: str) -> str:

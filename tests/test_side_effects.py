@@ -211,7 +211,8 @@ def test_what_is_not_read_does_not_matter(unread: Act, subject: Any) -> None:
     moved = outcome(unread, subject, given)
     for name, got in {"value": moved.value, **moved.gradients}.items():
         expected = plain.gradients.get(name, plain.value)
-        equal = torch.allclose(got, expected, rtol=0, atol=0, equal_nan=True)
+        order = 0.0 if repeats(unread.id) else float(got.numel()) * torch.finfo(got.dtype).eps  # of a sum, where that is not fixed
+        equal = torch.allclose(got, expected, rtol=order, atol=0, equal_nan=True)
         assert equal, (
             f"{unread.id}: what is not read moves {'the value' if name == 'value' else f'the gradient of {name}'}"
         )

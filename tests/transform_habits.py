@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .habits import Habit
+from .habits import Habit, near_one
 
 _NO_RULE = {
     "KLDivLoss": "kl_div",
@@ -42,6 +42,13 @@ VMAP: tuple[Habit, ...] = (
         says="data-dependent control flow",
     ),
     Habit(
+        "bce_with_logits_is_composed",
+        ("sigmoid_focal_loss-*",),
+        "inaccurate",
+        "its gradient is (1 - t) - sigmoid(-x) where the kernel's is sigmoid(x) - t: a roundoff of 1, however small both are",
+        allows=near_one,
+    ),
+    Habit(
         "label_smoothing_over_classes",
         tuple(f"{loss}-*label_smoothing*-over_target" for loss in ("CrossEntropyLoss", "LinearCrossEntropyLoss")),
         "refuses",
@@ -59,21 +66,8 @@ _DATA = {
 }
 _KEEP = ("MultiMarginLoss-unbatched*-none-*", "MultiLabelMarginLoss-unbatched*-none-*")
 
-_CUDNN = Habit(
-    "ctc_asks_for_cudnn",
-    ("CTCLoss-*-cuda-*",),
-    "refuses",
-    "whether cuDNN can do it is an operator of its own, without a rule for what has no numbers",
-    says="_use_cudnn_ctc_loss",
-)
-
 FAKE: tuple[Habit, ...] = (
-    *(
-        Habit(f"{loss}_looks_at_the_data", (cases,), "refuses", "the result depends on the data", says=fake)
-        for loss, (fake, _) in _DATA.items()
-        for cases in ("CTCLoss-*-cpu-*" if loss == "CTCLoss" else f"{loss}-*",)
-    ),
-    _CUDNN,
+    *(Habit(f"{loss}_looks_at_the_data", (f"{loss}-*",), "refuses", "the result depends on the data", says=fake) for loss, (fake, _) in _DATA.items()),
     Habit(
         "margin_losses_keep_the_batch",
         _KEEP,
