@@ -94,6 +94,7 @@ class Row:
     namespace:  where torch has the function, if not in torch.nn.functional
     also:       regimes besides those that its domains bring
     valid:      which combinations are calls at all
+    many:       a form of many elements; images: another, of more axes, where they have a kernel of their own
     since:      the torch release that has it
     """
 
@@ -114,6 +115,7 @@ class Row:
     also: tuple[str, ...] = ()
     valid: Callable[[Mapping[str, Choice], Mapping[str, Any], Form], bool] = lambda choices, options, form: True
     many: Form | None = None
+    images: Form | None = None
     wide: tuple[Form, ...] = ()
     since: str = "2.6"
 
@@ -184,6 +186,7 @@ ROWS_OF_CLASSES = CLASSES[:2]
 VECTORS = (Form("batch", {"N": 8, "D": 6}), Form("unbatched", {"D": 6}))
 MANY = Form("many", {"N": 512, "C": 257})  # 131,584 elements
 MANY_ROWS = Form("many", {"N": 40_000, "C": 3})
+IMAGES = Form("many_k2", {"N": 2, "C": 3, "d1": 100, "d2": 200})
 WIDE = (
     Form("wide4099", {"N": 4, "C": 4099}),
     Form("wide33000", {"N": 3, "C": 33_000}),
@@ -331,6 +334,7 @@ CATALOG: tuple[Row, ...] = (
         CLASSES,
         options={"ignore_index": IGNORE},
         many=MANY_ROWS,
+        images=IMAGES,
         wide=WIDE[1:2],
     ),
     Row(

@@ -237,20 +237,33 @@ def _drawn(row: Row, variant: Variant) -> Call:
     )
 
 
-def _right(row: Row) -> Iterator[tuple[Call, str]]:
-    """(call, argument): for each form and each way to fill an argument, the plainest valid call that fills it so."""
+def _plainest(row: Row) -> list[Variant]:
+    """All variants, those first that change the fewest options and are given the fewest arguments."""
 
     def plainness(v: Variant) -> tuple[int, int]:
         given = sum(choice.domain != "absent" for choice in v.choices.values())
         return sum(value != row.options[name][0] for name, value in v.options.items()), given
 
-    every = sorted(row.variants(), key=plainness)
+    return sorted(row.variants(), key=plainness)
+
+
+def _right(row: Row) -> Iterator[tuple[Call, str]]:
+    """(call, argument): for each form and each way to fill an argument, the plainest valid call that fills it so."""
+    every = _plainest(row)
     for form in row.forms:
         for argument in row.arguments:
             for choice in argument.choices:
                 if choice.domain != "absent":
                     fit = next(v for v in every if v.form is form and v.choices[argument.name] is choice)
                     yield _drawn(row, fit), argument.name
+
+
+def _of_probabilities(row: Row) -> Iterator[tuple[Call, str]]:
+    """(call, argument): the weights of a module, given with class probabilities: they take a path of their own."""
+    found = [v for v in _plainest(row) if v.form is row.forms[0] and "target" in v.choices and v.choices["target"].label == "probabilities"]
+    for argument in row.arguments:
+        given = [v for v in found if argument.place == "constructor" and v.choices[argument.name].domain != "absent"]
+        yield from ((replace(_drawn(row, v), form=f"{v.form.name}_probabilities"), argument.name) for v in given[:1])
 
 
 def _ctc() -> Iterator[Call]:
@@ -296,6 +309,7 @@ def candidates() -> Iterator[BadCall]:
             continue
         right = list(_right(row))
         yield from (bad for call, name in right for bad in _of(call, name))
+        yield from (bad for call, name in _of_probabilities(row) for bad in _of(call, name))
         first = [call for call, name in right if name == row.arguments[0].name]
         yield from (BadCall(call, "all", fault) for call in first for fault in TOGETHER)
         yield from _with_options(right[0][0])
@@ -312,12 +326,12 @@ def candidates() -> Iterator[BadCall]:
 
 @cache
 def bad_calls() -> dict[str, BadCall]:
-    """Those that are bad, by id. What does not depend on the shape is asked in one form only."""
+    """Those that are bad, by id. What does not depend on the shape is asked in one form only, on each path."""
     found: dict[str, BadCall] = {}
-    asked: set[tuple[str, str, str]] = set()
+    asked: set[tuple[str, str, str, bool]] = set()
     for bad in candidates():
         once = bad.fault in (*TYPES, *FLOAT_DTYPES, *INDEX_DTYPES)
-        key = (bad.good.loss, bad.argument, bad.fault)
+        key = (bad.good.loss, bad.argument, bad.fault, bad.good.form.endswith("_probabilities"))
         if bad.id in found or (once and key in asked) or not bad.refused:
             continue
         asked.add(key)

@@ -13,7 +13,7 @@ import numpy as np
 import reference
 from reference.accuracy import Truth
 from reference.arithmetic import FloatArray
-from reference.catalog import CATALOG, ROWS, Row, Variant
+from reference.catalog import CATALOG, ROWS, Form, Row, Variant
 from reference.formats import FORMATS, Format
 from reference.inputs import draw, regimes, seed_of
 
@@ -57,9 +57,14 @@ def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth
 @lru_cache
 def _by_name(row: str) -> dict[str, Variant]:
     entry = ROWS[row]
-    extra = [entry.plain(form) for form in (*entry.wide, *((entry.many,) if entry.many else ()))]
+    extra = [entry.plain(form) for form in (*entry.wide, *_many(entry))]
     extra += [v for form in entry.wide[:1] for v in entry.elsewhere(form)]
     return {v.name: v for v in (*entry.variants(), *extra)}
+
+
+def _many(row: Row) -> list[Form]:
+    """Its forms of many elements."""
+    return [form for form in (row.many, row.images) if form is not None]
 
 
 AT_ONCE = 6
@@ -79,7 +84,7 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
         calls += [(v, regime) for v in (able[start:] + able[:start])[:AT_ONCE]]
     calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked")]
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
-    calls += [(entry.plain(form), "typical") for form in ((entry.many,) if entry.many else ())]
+    calls += [(entry.plain(form), "typical") for form in _many(entry)]
     return tuple(calls)
 
 

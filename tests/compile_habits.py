@@ -48,5 +48,23 @@ COMPILED: tuple[Habit, ...] = (
         "the shape of what _ctc_loss saves for backward depends on the lengths, which are data",
         says="Dynamic shape operator",
     ),
+    Habit(
+        "adaptive_softmax_looks_at_the_data",
+        ("AdaptiveLogSoftmaxWithLoss-*-module",),
+        "refuses",
+        "rows are picked by the cluster of their class, and asked how many they are",
+        says="data-dependent",
+        torch=">=2.10",
+        link="https://github.com/pytorch/pytorch/issues/194765",
+    ),
+    Habit(
+        "adaptive_softmax_breaks_the_graph",
+        ("AdaptiveLogSoftmaxWithLoss-*-module",),
+        "refuses",
+        "as above, in the words of another release",
+        says="Graph break",
+        torch="<2.10",
+        link="https://github.com/pytorch/pytorch/issues/194765",
+    ),
     *(replace(entry, name=f"compiled_{entry.name}") for entry in DECOMPOSED),
 )

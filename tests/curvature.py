@@ -30,7 +30,7 @@ from reference.accuracy import Budget, K
 from reference.arithmetic import FloatArray, number
 from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS, Format
-from reference.inputs import INDEX_DOMAINS, Drawn, draw, seed_of
+from reference.inputs import Drawn, draw, seed_of
 from reference.loss import Loss
 
 DIGITS, H = 50, mpmath.mpf(10) ** -17
@@ -86,8 +86,8 @@ class Curvature:
     @property
     def names(self) -> tuple[str, ...]:
         """The arguments that torch differentiates in."""
-        domains = {a.name: self.variant.choices[a.name].domain for a in self.row.arguments if a.gradient}
-        return tuple(name for name, domain in domains.items() if domain not in ("absent", *INDEX_DOMAINS))
+        drawn = self.drawn.arguments
+        return tuple(a.name for a in self.row.arguments if a.gradient and a.name in drawn and drawn[a.name].dtype.kind == "f")
 
     @cached_property
     def direction(self) -> Arrays:
@@ -200,6 +200,6 @@ def _float(x: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=8)  # the cases of one point follow each other
 def curvature(row: str, variant: str, seed: int = 0, moving: str = "") -> Curvature:
-    """The derivatives of a variant (by name: made small)."""
+    """The derivatives of a variant, by name: made small, but where labels have to fit the frames."""
     chosen = next(v for v in ROWS[row].few() if v.name == variant)
-    return Curvature(ROWS[row], small(chosen), seed, moving)
+    return Curvature(ROWS[row], chosen if ROWS[row].finish else small(chosen), seed, moving)

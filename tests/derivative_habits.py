@@ -62,6 +62,28 @@ DERIVATIVES: tuple[Habit, ...] = (
         )
     ),
     Habit(
+        "ctc_loss_once",
+        _cases("CTCLoss", "double_backward", "reverse"),
+        "refuses",
+        "_ctc_loss_backward is a kernel without a derivative of its own",
+        says="derivative for aten::_ctc_loss_backward is not implemented",
+        link="https://github.com/pytorch/pytorch/issues/70108",
+    ),
+    Habit(
+        "ctc_loss_forward",
+        _cases("CTCLoss", "forward*", "reverse_over_forward", "jacobian_by_columns", "full_hessian"),
+        "refuses",
+        "_ctc_loss has no formula for forward mode",
+        says="Trying to use forward AD with _ctc_loss that does not support it",
+    ),
+    Habit(
+        "ctc_gradient_before_softmax",
+        _cases("CTCLoss", "jacobian_by_rows"),
+        "wrong",
+        "backward gives the gradient in the logits of a log_softmax, which is not that in log_probs",
+        link="https://github.com/pytorch/pytorch/issues/181534",
+    ),
+    Habit(
         "gaussian_nll_clamp_in_forward_mode",
         _cases("GaussianNLLLoss-*eps.0.25*", "forward", "forward_var", "forward_over_reverse", "reverse_over_forward", "full_hessian", "jacobian_by_columns"),
         "wrong",

@@ -22,6 +22,15 @@ SHARDED: tuple[Habit, ...] = (
         link="https://github.com/pytorch/pytorch/issues/190746",
     ),
     Habit(
+        "probabilities_by_class",
+        ("*_probabilities*-by_class-*",),
+        "wrong",
+        "documented as not supported, and not refused: the value is right, and the gradient is that of a log-softmax that "
+        "loss_parallel does not see in an nll_loss, passed on as it comes",
+        link="https://github.com/pytorch/pytorch/issues/190746",
+        but=("*label_smoothing*",),
+    ),
+    Habit(
         "ignore_index_past_the_classes",
         ("*_ignored*ignore_index.255*-by_class-*",),
         "refuses",
@@ -36,6 +45,7 @@ SHARDED: tuple[Habit, ...] = (
         "the mean over the ranks of their means is biased where they have not the same number of rows",
         says="biased mean",
         torch="<2.14",
+        but=("*probabilities*",),  # the mean of which is a sum, divided by the number of all rows
     ),
     Habit(
         "mean_of_weighted_rows",
@@ -54,7 +64,7 @@ SHARDED: tuple[Habit, ...] = (
         "gloo has no mean over ranks, and is asked for one",
         says="Cannot use ReduceOp.AVG with Gloo",
         torch="<2.10",
-        but=("*label_smoothing*",),
+        but=("*label_smoothing*", "*probabilities*"),
     ),
     Habit(
         "label_smoothing_by_row",

@@ -26,6 +26,7 @@ EXPORTED: tuple[Habit, ...] = (
         "refuses",
         "rows are picked by the cluster of their class",
         says="",
+        link="https://github.com/pytorch/pytorch/issues/194765",
     ),
     Habit(
         "multilabel_margin_decomposition",

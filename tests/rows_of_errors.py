@@ -83,8 +83,8 @@ OPTIONS = "raised in nn/modules/linear_cross_entropy_options.py"
 CUTOFFS = "cutoffs should be a sequence of unique, positive integers sorted in an increasing order"
 
 
-def _refused(id: str, code: str, ends: str, says: str, where: str, torch: str = ">=2.6") -> Row:
-    return Row(id, code, ends, says, where, torch=torch)
+def _refused(id: str, code: str, ends: str, says: str, where: str, torch: str = ">=2.6", link: int = 0) -> Row:
+    return Row(id, code, ends, says, where, f"{ISSUES}{link}" if link else "", torch=torch)
 
 
 def _wrong(id: str, code: str, ends: str, why: str, link: int = 0, says: str = "", torch: str = ">=2.6") -> Row:
@@ -160,7 +160,8 @@ ROWS: tuple[Row, ...] = (
     _refused("multilabel_margin-no_classes", "F.multilabel_margin_loss(ones(0), classes())", "RuntimeError", "Expected non-empty vector or matrix", "raised in ATen/native/LossMulti.h"),
     # -- Gaussian: var as a number
     _refused("gaussian_nll-negative_number", "F.gaussian_nll_loss(ones(2), ones(2), -1.0)", "ValueError", "var has negative entry/entries", FUNCTIONAL, ">=2.10"),
-    _wrong("gaussian_nll-whole_number", "F.gaussian_nll_loss(ones(2), ones(2), 1)", "TypeError", "documented as Tensor or float, and an int is no float", says="any() received an invalid combination"),
+    _wrong("gaussian_nll-two_axes_of_one", "F.gaussian_nll_loss(ones(2, 3, 4, 5), ones(2, 3, 4, 5), ones(2, 3, 1, 1))", "ValueError", "the sizes of the axes that differ are added up, and have to be 1: of a var that broadcasts in two axes it is 2", 176244, says="var is of incorrect size"),
+    _wrong("gaussian_nll-whole_number", "F.gaussian_nll_loss(ones(2), ones(2), 1)", "TypeError", "documented as Tensor or float, and an int is no float", 149131, says="any() received an invalid combination"),
     # -- Kullback-Leibler
     _wrong("kl_div-nothing_of_integers", "F.kl_div(ones(0, 1), classes())", "value", "an empty target of another dtype passes, and gives NaN", 51910, torch="<2.6"),
     # -- triplets
@@ -189,6 +190,6 @@ ROWS: tuple[Row, ...] = (
     _wrong("binary_cross_entropy-unknown_reduction", "aten.binary_cross_entropy(ones(2), ones(2), None, 7)", "value", "a reduction that there is not counts as none"),
     # -- mixed precision that only backward refuses
     _wrong("huber-mixed_floats", "F.huber_loss(ones(3).double().requires_grad_(), ones(3)).backward()", "RuntimeError", "forward promotes, backward does not", 76646, says="Found dtype Float but expected Double"),
-    _refused("binary_cross_entropy-mixed_floats", "F.binary_cross_entropy(ones(3).double(), ones(3))", "RuntimeError", "Found dtype Float but expected Double", LOSS),
+    _refused("binary_cross_entropy-mixed_floats", "F.binary_cross_entropy(ones(3).double(), ones(3))", "RuntimeError", "Found dtype Float but expected Double", LOSS, link=72824),
     _refused("cross_entropy-mixed_weight", "F.cross_entropy(ones(2, 3).double(), classes(0, 1), weight=ones(3))", "RuntimeError", "expected scalar type Double but found Float", "raised in ATen/native/LossNLL.cpp"),
 )

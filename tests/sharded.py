@@ -42,7 +42,8 @@ class Job:
 
         by_class = self.axis == 1
         input = distribute_tensor(self.input, mesh, [Shard(self.axis)]).detach().requires_grad_()
-        target = distribute_tensor(self.target, mesh, [Replicate() if by_class else Shard(0)])
+        as_logits = self.target.is_floating_point()  # class probabilities
+        target = distribute_tensor(self.target, mesh, [Shard(self.axis) if as_logits or not by_class else Replicate()])
         weight = None if self.weight is None else distribute_tensor(self.weight, mesh, [Replicate()])
         with loss_parallel() if by_class else nullcontext():
             value = getattr(F, self.function)(input, target, weight=weight, **self.options)

@@ -73,23 +73,26 @@ def loss_of(subject: Any, row: Row) -> Callable[..., torch.Tensor]:
     return called
 
 
-def _adaptive(input: torch.Tensor, target: torch.Tensor, *, reduction: str, **rest: Any) -> torch.Tensor:
-    """AdaptiveLogSoftmaxWithLoss as a function: torch has only the module, whose output is minus the loss."""
-    tails = sorted(name for name in rest if name.startswith("tail_weights."))
-    classes = rest["cutoffs"][-1] + rest[tails[-1]].shape[0]
-    module = torch.nn.AdaptiveLogSoftmaxWithLoss(
-        input.shape[-1],
-        classes,
-        rest["cutoffs"],
-        div_value=rest["div_value"],
-        head_bias="head_bias" in rest,
-        device=input.device,
-        dtype=input.dtype,
-    )
-    parameters = {name.replace("tail_weights", "tail") + ".weight": rest[name] for name in tails}
-    parameters |= {f"head.{n}": rest[f"head_{n}"] for n in ("weight", "bias") if f"head_{n}" in rest}
-    found = torch.func.functional_call(module, parameters, (input, target))
+def adaptive_module(input: torch.Tensor, *, cutoffs: Any, div_value: float, **rest: torch.Tensor) -> torch.nn.Module:
+    """The module that takes this input and whose parameters are as large as those given."""
+    last = rest[max(name for name in rest if name.startswith("tail_weights."))]
+    classes, bias = cutoffs[-1] + last.shape[0], "head_bias" in rest
+    more = {"div_value": div_value, "head_bias": bias, "device": input.device, "dtype": input.dtype}
+    return torch.nn.AdaptiveLogSoftmaxWithLoss(input.shape[-1], classes, cutoffs, **more)
+
+
+def adaptive_loss(module: torch.nn.Module, input: torch.Tensor, target: torch.Tensor, reduction: str, **rest: Any) -> torch.Tensor:
+    """The loss of a module with other parameters than its own; its output is minus the loss."""
+    tails = (name for name in rest if name.startswith("tail_weights."))
+    tail = {name.replace("tail_weights", "tail") + ".weight": rest[name] for name in tails}
+    head = {f"head.{n}": rest[f"head_{n}"] for n in ("weight", "bias") if f"head_{n}" in rest}
+    found = torch.func.functional_call(module, {**tail, **head}, (input, target))
     return -found.output if reduction == "none" else found.loss
+
+
+def _adaptive(input: torch.Tensor, target: torch.Tensor, *, reduction: str, **rest: Any) -> torch.Tensor:
+    """AdaptiveLogSoftmaxWithLoss as a function: torch has only the module."""
+    return adaptive_loss(adaptive_module(input, **rest), input, target, reduction, **rest)
 
 
 ADAPTERS: Mapping[str, Callable[..., torch.Tensor]] = {"adaptive_log_softmax_with_loss": _adaptive}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from reference.catalog import CATALOG, Row
+from reference.catalog import CATALOG, ROWS, Row
 from reference.formats import FORMATS
 from reference.inputs import regimes
 
@@ -18,7 +18,8 @@ from .compile_habits import COMPILED, DECOMPOSED
 from .decomposed import Decomposed, decomposed
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
-from .transformed import Found, evaluate, evaluate_all, function, larger, problems
+from .subject import adaptive_loss, adaptive_module
+from .transformed import Found, arguments, evaluate, evaluate_all, function, larger, problems
 
 BY_VALUE = ("AdaptiveLogSoftmaxWithLoss",)  # picks rows by their class, in Python: no compiler sees it whole
 
@@ -108,6 +109,22 @@ def test_compiled(graph: Graph, subject: Any, subtests: pytest.Subtests) -> None
         with subtests.test(case.id):
             name = f"{case.id}-{graph.name}"
             judge(COMPILED, name, problems(case, got, evaluate(function(case, subject), case), habit(COMPILED, name, "inaccurate")))
+
+
+def test_compiled_module(request: pytest.FixtureRequest) -> None:
+    """A module that picks rows by their class is what it was, or says that it cannot be compiled whole."""
+    row = ROWS["AdaptiveLogSoftmaxWithLoss"]
+    case = Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], devices(request.config)[0], "typical", request.config.getoption("--seed"))
+    options = case.variant.options
+    module = adaptive_module(**{name: t for name, t in arguments(case)[0].items() if name != "target"}, **options)
+
+    def loss(given: Any) -> torch.Tensor:
+        return adaptive_loss(module, reduction=case.reduction, **given)
+
+    torch._dynamo.reset()
+    found = attempt(COMPILED, f"{case.id}-module", lambda: evaluate(torch.compile(loss, fullgraph=True), case))
+    if found is not None:
+        judge(COMPILED, f"{case.id}-module", problems(case, found, evaluate(loss, case)))
 
 
 def test_entries_match(request: pytest.FixtureRequest) -> None:

@@ -50,14 +50,14 @@ class Sharded:
 
 
 def cases(seed: int) -> list[Sharded]:
-    """Class indices, batched: every pair of options; those that are refused last, and then a right one once more.
+    """Batched, every pair of options; those that are refused last, and then a right one once more.
 
-    In range, ignore_index is asked with rows that have it: by chance as many on each rank, it could be right by chance.
+    Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it: by chance as many on each rank, it could be right by chance.
     """
     row, found = ROWS["CrossEntropyLoss"], []
     for variant, reduction in itertools.product(row.few(), row.reductions):
         target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
-        if variant.form.name in ("batch", "k1") and target != "probabilities" and (target == "ignored" or ignore == -100):
+        if variant.form.name in ("batch", "k1") and (target == "ignored" or ignore == -100):
             case = Case(row, variant, reduction, FORMATS["float64"], "cpu", "typical", seed)
             form = Form(variant.form.name, {**variant.form.axes, **SIZES})
             drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
