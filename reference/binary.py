@@ -90,7 +90,7 @@ def soft_margin_loss(input: FloatArray, target: FloatArray) -> Loss:
     Kinks:  none.
     Source: torch.nn.SoftMarginLoss.
     """
-    floating(input=input, target=target)
+    floating(input=input)
     broadcastable_to("target", target, "input", input.shape)
     score = target * input
     fall = -sigmoid(-score)
@@ -110,6 +110,8 @@ def multilabel_soft_margin_loss(input: FloatArray, target: FloatArray, *, weight
     """
     require(input.ndim > 0, "input", "of shape ()", "at least one axis, of the classes")
     classes = input.shape[-1]
+    if target.dtype.kind in "iu":  # labels, as torch takes them
+        target = target * number(1, input)
     each = binary_cross_entropy_with_logits.definition(input, target, weight=weight)
     terms = np.asarray(each.magnitude).sum(axis=-1)
     with np.errstate(all="ignore"):

@@ -59,8 +59,8 @@ def gaussian_nll_loss(
     v     = max(var, eps), a clamp that differentiation does not see
     value = (log v + (input - target)**2 / v) / 2, and with full log(2 pi) / 2 more
 
-    Shapes: input (*), target broadcastable to it; var as input, or with its last axis missing or one axis 1;
-            value (*).
+    Shapes: input (*), target broadcastable to it; var as input, or with its last axis missing or one axis 1,
+            or one number; value (*).
     Raises: ValueError if var is negative or of another shape, or eps is negative.
     Kinks:  none: by torch's documentation "the clamping of var is ignored with respect to autograd".
     Source: torch.nn.GaussianNLLLoss; Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138.
@@ -90,13 +90,13 @@ def gaussian_nll_loss(
 
 def _variance(input: FloatArray, var: FloatArray) -> FloatArray:
     """The variances, broadcastable against the input: with the last axis back, where it is missing."""
-    if var.shape == input.shape:
+    if var.shape in (input.shape, ()):
         return var
     if input.ndim and var.shape == input.shape[:-1]:
         return var[..., None]
     differ = [(v, n) for v, n in zip(var.shape, input.shape, strict=False) if v != n]
     if var.ndim != input.ndim or [v for v, _ in differ] != [1]:
-        refuse("var", f"of shape {var.shape}", f"input's shape {input.shape}, or with one axis missing at the end or 1")
+        refuse("var", f"of shape {var.shape}", f"input's shape {input.shape}, or with one axis missing at the end or 1, or ()")
     return var
 
 

@@ -37,7 +37,7 @@ def margin_ranking_loss(input1: FloatArray, input2: FloatArray, target: FloatArr
     value = max(0, margin - target * (input1 - input2))
 
     Shapes: input1, input2 and target (*), broadcastable to one another with equally many axes; value (*).
-    Raises: ValueError if a target is neither 1 nor -1, or on other shapes.
+    Raises: ValueError on other shapes. A target of another size scales the gap; of 0, it asks for no order.
     Kinks:  margin = target * (input1 - input2); the gradient there is 0.
     Source: torch.nn.MarginRankingLoss.
     """
@@ -46,11 +46,12 @@ def margin_ranking_loss(input1: FloatArray, input2: FloatArray, target: FloatArr
     dimensions("target", target, (input1.ndim,))
     broadcastable("input2", input2, input1.shape)
     broadcastable("target", target, np.broadcast_shapes(input1.shape, input2.shape))
-    y = np.where(_signs(target) > 0, number(1, input1), number(-1, input1))
-    gap = number(margin, input1) - y * (input1 - input2)
-    slope = active(gap) * y
-    magnitude = active(gap) * (abs(input1 - input2) + abs(margin))
-    return Loss(hinge(gap), {"input1": -slope, "input2": slope}, magnitude=magnitude)
+    y = target * number(1, input1)
+    lead = input1 - input2
+    gap = number(margin, input1) - y * lead
+    on = active(gap)
+    partials = {"input1": -on * y, "input2": on * y, "target": times(-on, lead)}
+    return Loss(hinge(gap), partials, magnitude=on * (abs(y * lead) + abs(margin)))
 
 
 @loss
