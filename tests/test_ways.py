@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 
 import reference
 from reference.accuracy import Truth, compare
 from reference.arithmetic import FloatArray, sign
-from reference.catalog import ROWS
+from reference.catalog import ROWS, Variant
 from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, regimes, seed_of
 
@@ -65,16 +66,20 @@ CHUNKS: dict[str, dict[str, Any]] = {
 }
 
 
+def _chunkable(variant: Variant) -> bool:
+    return variant.options["label_smoothing"] == 0 and variant.choices["target"].label != "probabilities" and "d1" not in variant.form.axes
+
+
 def _in_chunks() -> Iterator[Any]:
     """Each way of chunking: every variant that it takes, and every regime; dtypes and reductions in turn."""
     row = ROWS["LinearCrossEntropyLoss"]
-    able = [v for v in row.variants() if v.form.name == "batch" and v.choices["target"].label != "probabilities"]
-    able = [v for v in able if v.options["label_smoothing"] == 0]
+    able = [v for v in row.variants() if v.form.name == "batch" and _chunkable(v)]
+    alone = [v for v in row.few() if v.form.name == "unbatched" and _chunkable(v)]
     turns = itertools.cycle(itertools.product(FORMATS.values(), row.reductions))
     for start, way in enumerate(CHUNKS):
         every = dict.fromkeys(r for v in able for r in regimes(row, v) if finite(r) and r not in ("typical", "empty"))
         fit = {r: [v for v in able if r in regimes(row, v)] for r in every}
-        calls = [(v, "typical") for v in able] + [(v[(start + i) % len(v)], r) for i, (r, v) in enumerate(fit.items())]
+        calls = [(v, "typical") for v in able + alone] + [(v[(start + i) % len(v)], r) for i, (r, v) in enumerate(fit.items())]
         for (variant, regime), (format, reduction) in zip(calls, turns, strict=False):
             at = Case(row, variant, reduction, format, "cpu", regime)
             yield pytest.param(way, at, id=f"{way}-{at.id}")
@@ -105,10 +110,23 @@ def test_chunked(way: str, at: Case, judge: Judge, seed: int) -> None:
         judge_gradients(judge, at, value, given)
     except AssertionError as error:
         problems = [str(error)]
-    habits.judge(CHUNKED, f"{way}-{at.id}", problems)
+    by_chance = at.regime != "zero_weight" and at.truth.loss.divisor() == 0
+    habits.judge(CHUNKED, f"{way}-{(replace(at, regime='all_ignored') if by_chance else at).id}", problems)
     variant = replace(at.variant, options={**at.variant.options, "options": options})
     made = module(at.row, variant, given, at.reduction)(given["input"], given["target"])
     assert torch.equal(made, value) or not torch.isfinite(value).all()
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no linear cross entropy")
+@pytest.mark.filterwarnings("ignore:linear_cross_entropy. ``options`` ignored:UserWarning")  # `test_warnings` asks for it
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("variant", [v for v in ROWS["LinearCrossEntropyLoss"].few() if not _chunkable(v)], ids=lambda v: v.name)
+def test_not_chunked(variant: Variant, reduction: str, judge: Judge, seed: int) -> None:
+    """What cannot be chunked is right all the same."""
+    at = Case(ROWS["LinearCrossEntropyLoss"], variant, reduction, FORMATS["float32"], "cpu", "typical", seed)
+    given = tensors(at.truth.drawn, at.format, at.device, differentiable=differentiable(at.row, at.truth.drawn))
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+    judge_gradients(judge, at, F.linear_cross_entropy(**given, **variant.options, options=options, reduction=reduction), given)
 
 
 def test_entries_match() -> None:
@@ -154,6 +172,26 @@ def test_triplets_by_distance(name: str, format: Format, reduction: str, swap: b
     value = F.triplet_margin_with_distance_loss(**given, **how)
     assert torch.equal(torch.nn.TripletMarginWithDistanceLoss(**how)(*given.values()), value)
     _held(truth, reduction, value, given)
+
+
+# -- one variance for all ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(Version("2.10") > habits.RELEASE, reason="this torch takes variances as tensors alone")
+@pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
+@pytest.mark.parametrize("var", [0.3, 2.0])
+def test_a_variance_of_one_number(var: float, format: Format, seed: int) -> None:
+    """A Gaussian loss takes a number for its variance: that of all elements."""
+    row = ROWS["GaussianNLLLoss"]
+    variant = next(v for v in row.variants() if v.options["full"])
+    arguments = {**draw(row, variant, "typical", format, seed).arguments, "var": format.round(np.asarray(var))}
+    truth = Truth(row, variant, Drawn(arguments, dict(variant.options)), format, "typical", reference.gaussian_nll_loss.definition)
+    for reduction in row.reductions:
+        given = tensors(truth.drawn, format, "cpu", differentiable=("input", "target"))
+        del given["var"]
+        value = F.gaussian_nll_loss(**given, var=var, **variant.options, reduction=reduction)
+        assert torch.equal(torch.nn.GaussianNLLLoss(**variant.options, reduction=reduction)(*given.values(), var), value)
+        _held(truth, reduction, value, given)
 
 
 # -- adaptive softmax in other sizes ----------------------------------------------------------------------------
@@ -209,6 +247,7 @@ def _held(truth: Truth, reduction: str, value: torch.Tensor, given: dict[str, An
     cotangent = format.round(np.random.default_rng(seed_of(reduction)).standard_normal(tuple(value.shape)))
     value.backward(tensor(cotangent, format, "cpu"))
     problems = {"value": compare(array(value), truth.value(reduction), format).problem}
-    for name, budget in truth.gradients(reduction, cotangent.astype(wide)).items():
+    budgets = truth.gradients(reduction, cotangent.astype(wide))
+    for name, budget in ((name, budgets[name]) for name in given if name in budgets):
         problems[name] = compare(array(given[name].grad), budget, format).problem
     assert not any(problems.values()), problems
