@@ -13,6 +13,7 @@ DECOMPOSED: tuple[Habit, ...] = (
         "wrong",
         "the decomposition looks for the first -1 in a copy of the target from which it has just been cut away, and goes "
         "on over the classes behind it",
+        torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
         but=("MultiLabelMarginLoss-unbatched-*float16-*-typical",),  # of the one row that is drawn there it makes no difference
     ),

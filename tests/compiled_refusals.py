@@ -1,4 +1,4 @@
-"""What compiled losses are known to accept, where eager ones refuse it: seen in torch 2.6, 2.10, 2.13, 2.14 and 2.15."""
+"""What compiled losses are known to accept, where eager ones refuse it: seen in torch 2.6 and 2.10 to 2.15."""
 
 from __future__ import annotations
 
@@ -81,6 +81,22 @@ TRACED: tuple[Habit, ...] = (
         "LinearCrossEntropyLoss-*-linear_*-integer",
         "LinearCrossEntropyLoss-*-linear_*-boolean",
         "LinearCrossEntropyLoss-*-linear_*-complex",
+        torch=">=2.13",
+    ),
+    _accepts(
+        "subtraction_of_boolean_targets",
+        "1 - target refuses booleans in eager, and its meta function did not",
+        "BCEWithLogitsLoss-*-target-boolean",
+        torch="<2.12",
+    ),
+    _accepts(
+        "targets_of_integers",
+        "the decompositions promoted a target, which mse_loss did not in its backward pass, and the product in place with "
+        "1 - target does not",
+        "MSELoss-*-target-integer",
+        "MSELoss-*-target-boolean",
+        "BCEWithLogitsLoss-*-target-integer",
+        torch="<2.12",
     ),
     _accepts(
         "a_target_elsewhere",
@@ -91,7 +107,7 @@ TRACED: tuple[Habit, ...] = (
 
 # Of those, what the compiled loss refuses in the end, when it is lowered or run.
 LATE = ("*-complex", "LinearCrossEntropyLoss-*-input-integer", "LinearCrossEntropyLoss-*-linear_*", "*-other_device")
-EAGERLY = tuple(case for entry in TRACED if entry.name == "subtraction_of_booleans" for case in entry.cases)
+EAGERLY = tuple(case for entry in TRACED if entry.name.startswith("subtraction_of_boolean") for case in entry.cases)
 """And what a backend refuses that calls eager's operators in the end; inductor does not."""
 
 COMPILED: tuple[Habit, ...] = (

@@ -95,6 +95,14 @@ def bce_with_logits(truth: Truth, input: FloatArray, target: FloatArray, **weigh
     return replace(loss, magnitude=magnitude, sizes=sizes, largest=np.maximum(magnitude, abs(input) * abs(w)))
 
 
+def bce_with_logits_by_parts(truth: Truth, input: FloatArray, target: FloatArray, **weights: FloatArray | None) -> Loss:
+    """Its derivative in the logit as (1 - t) - (1 + (pos_weight - 1) t) sigmoid(-x), term by term: likewise."""
+    loss = bce_with_logits(truth, input, target, **weights)
+    w, up = (np.asarray(1.0) if v is None else v for v in (weights.get("weight"), weights.get("pos_weight")))
+    size = abs(w) * (abs(1 - target) + (1 + abs(up - 1) * abs(target)) * sigmoid(-input))
+    return replace(loss, sizes={**loss.sizes, "input": size})
+
+
 def two_logs(truth: Truth, input: FloatArray, target: FloatArray, weight: FloatArray | None = None) -> Loss:
     """The derivative in the target as log sigmoid(-x) - log sigmoid(x), for -x."""
     loss = truth.definition(input, target, weight=weight)

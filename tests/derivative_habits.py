@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reference.accuracy import Budget
+from reference.accuracy import Budget, K
+from reference.formats import FORMATS
 
 from .curvature import Curvature
 from .habits import Habit
@@ -20,21 +21,23 @@ def _cases(losses: str, *transforms: str) -> tuple[str, ...]:
 
 
 def _relative(size: Callable[[Curvature], float]) -> Callable[[Curvature, str, Budget], Budget]:
-    """The budget, and besides it so much of the largest element."""
+    """The budget, which is K roundings of each term that is added up, and besides it so much of each: they may cancel."""
 
     def allows(point: Curvature, quantity: str, budget: Budget) -> Budget:
-        return replace(budget, allowed=budget.allowed + size(point) * np.max(abs(budget.want), initial=0))
+        return replace(budget, allowed=budget.allowed * (1 + size(point) / (K * FORMATS["float64"].u)))
 
     return allows
 
 
 def _nearest_end(point: Curvature) -> float:
+    """Twice 1e-12 / p (1 - p), as its square is divided by; for the closest to 0 or 1."""
     p = point.drawn.arguments["input"]
-    return 8e-12 / float(np.min(p * (1 - p)))
+    return 2e-12 / float(np.min(p * (1 - p)))
 
 
 def _shortest(point: Curvature) -> float:
-    return 64e-12 / min(float(np.min((point.drawn.arguments[name] ** 2).sum(-1))) for name in ("input1", "input2"))
+    """Of the powers -1/2 and -5/2 of the squared lengths that meet in a second derivative; for the shortest."""
+    return 3e-12 / min(float(np.min((point.drawn.arguments[name] ** 2).sum(-1))) for name in ("input1", "input2"))
 
 
 DERIVATIVES: tuple[Habit, ...] = (

@@ -1,4 +1,4 @@
-"""What cross entropy over several processes is known to do otherwise, as seen in torch 2.6, 2.10, 2.13, 2.14 and 2.15."""
+"""What cross entropy over several processes is known to do otherwise, as seen in torch 2.6 and 2.10 to 2.15."""
 
 from __future__ import annotations
 
@@ -56,6 +56,15 @@ SHARDED: tuple[Habit, ...] = (
         torch=">=2.10,<2.14",
         link="https://github.com/pytorch/pytorch/issues/185167",
         but=("*label_smoothing.1.0*",),  # nothing is left of the part that is averaged so
+    ),
+    Habit(
+        "mean_of_smoothed_rows",
+        ("*label_smoothing*-mean-*-by_row-2",),
+        "refuses",
+        "to the mean over the ranks of the picked classes the sum over the ranks of all classes is added, and neither is "
+        "made of the other; that it is an AssertionError says that nobody meant to refuse it",
+        says="Redistribution from one partial type",
+        torch="==2.11.*",
     ),
     Habit(
         "no_mean_with_gloo",

@@ -119,6 +119,16 @@ def _subnormal(times: Callable[..., Any]) -> Callable[[Case, str], Any]:
     return absolute
 
 
+def _product_overflows(case: Case, quantity: str) -> Any:
+    """Where the slope times the cotangent leaves the format, before it is divided by the number of elements."""
+    loss = case.truth.loss
+    cotangent = case.cotangent(loss.reduce(case.reduction).shape)
+    shapes = {name: a.shape for name, a in case.truth.arguments.items()}
+    with np.errstate(all="ignore"):
+        product = loss.gradients(np.asarray(cotangent, dtype=loss.value.dtype), "sum", shapes, absolute=True)[quantity]
+        return product * (1 + K * case.format.u) > case.format.max
+
+
 def _serial(case: Case, quantity: str) -> Any:
     """N roundings of a running sum, for log2(n) of a tree; they average out as a random walk does."""
     loss = case.truth.loss
@@ -232,6 +242,20 @@ got = sigmoid_focal_loss(torch.tensor([16.0]), torch.tensor([1.0]), alpha=-1.0) 
         gives=1.5992209,
         true=1.4251637,
         departure=departures.focal,
+    ),
+    Divergence(
+        "half-target-times-cotangent",
+        cases=("BCEWithLogitsLoss-*-mean-float16-*",),
+        of=("target",),
+        why="the derivative in the target is multiplied by the cotangent first, and divided by the number of elements last",
+        reproducer="""
+x, t = torch.full((4,), -30000.0, dtype=torch.float16), torch.zeros(4, dtype=torch.float16, requires_grad=True)
+F.binary_cross_entropy_with_logits(x, t).backward(torch.tensor(4.0, dtype=torch.float16))
+got = t.grad[0]
+""",
+        gives=INF,
+        true=30000.0,
+        noise=_product_overflows,
     ),
     Divergence(
         "multilabel-two-logs",

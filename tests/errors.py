@@ -200,8 +200,8 @@ RULES: tuple[Rule, ...] = (
     wrong("TripletMargin", "p", "tiny", "nan", "p is not checked, and the p-th root overflows", 187178),
     wrong("TripletMargin", "p", "nan", "nan", "p is not checked"),
     wrong("GaussianNLL PoissonNLL", "eps", "negative", "number", "eps is not checked: below 0 it guards nothing"),
-    wrong("GaussianNLL", "eps", "nan", "nan", "eps is not checked", torch=">=2.13"),
-    wrong("GaussianNLL", "eps", "nan", "number", "eps is not checked", torch="<2.13"),
+    wrong("GaussianNLL", "eps", "nan", "nan", "eps is not checked", torch=">=2.12"),
+    wrong("GaussianNLL", "eps", "nan", "number", "eps is not checked", torch="<2.12"),
     wrong("PoissonNLL", "eps", "nan", "number", "eps is not checked (and not used with log_input)"),
     # -- options: types
     refused("Huber", "delta", "text none", TypeError, "delta must be a float or int", MODULES, spelling=MODULE, stage="construction", torch=">=2.13"),
@@ -267,8 +267,8 @@ RULES: tuple[Rule, ...] = (
     refused("CTC", "target_lengths", "negative far_negative", RuntimeError, "Expected target_lengths to have value at least", CTC),
     refused("CTC", "target_lengths", "past_the_end far", RuntimeError, "Expected tensor to have size", CTC),
     # -- dtypes: indices
-    refused(CLASSES, "target", "float int32 boolean", RuntimeError, "expected target dtype to be Long or Byte", NLL, torch=">=2.13"),
-    refused(CLASSES, "target", "float int32 boolean", RuntimeError, "expected scalar type Long but found", NLL, torch="<2.13"),
+    refused(CLASSES, "target", "float int32 boolean", RuntimeError, "expected target dtype to be Long or Byte", NLL, torch=">=2.12"),
+    refused(CLASSES, "target", "float int32 boolean", RuntimeError, "expected scalar type Long but found", NLL, torch="<2.12"),
     refused("MultiMargin MultiLabelMargin", "target", "float int32 boolean", RuntimeError, "expected scalar type Long but found", DISPATCH),
     refused("CTC", "input_lengths target_lengths", "float boolean", RuntimeError, "_lengths must be integral", CTC),
     allowed("CTC", "*", "int32", "number", "allowed: documented as IntTensor or LongTensor"),
@@ -305,7 +305,7 @@ RULES: tuple[Rule, ...] = (
     refused("L1 GaussianNLL MultiLabelSoftMargin BCEWithLogits", "target pos_weight", "boolean", NOT_IMPLEMENTED, "Subtraction, the `-` operator, with", DISPATCH),
     refused("SoftMargin", "input", "boolean", NOT_IMPLEMENTED, "Negation, the `-` operator", DISPATCH),
     wrong("SoftMargin", "target", "boolean", NOT_IMPLEMENTED, "forward takes a bool target, backward does not", says="Negation, the `-` operator", stage="backward"),
-    wrong("MSE", "target", "boolean integer", "RuntimeError", "forward promotes, backward does not", says="Found dtype", stage="backward", torch="<2.13"),
+    wrong("MSE", "target", "boolean integer", "RuntimeError", "forward promotes, backward does not", says="Found dtype", stage="backward", torch="<2.12"),
     allowed("*", "*", "integer boolean", "number", PROMOTED),
     # -- shapes: where a batch axis of 1 slips through
     wrong("NLL CrossEntropy LinearCrossEntropy", "target", "extra_axis", "RuntimeError", "forward takes a target of shape (1) for an unbatched input, backward does not", 129643, says="size mismatch", stage="backward", forms="unbatched", torch=">2.6"),

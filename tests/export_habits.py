@@ -33,6 +33,7 @@ EXPORTED: tuple[Habit, ...] = (
         ("MultiLabelMarginLoss-*-core",),
         "wrong",
         "the decomposition goes on over the classes behind the first -1",
+        torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
     ),
 )

@@ -99,8 +99,8 @@ def _adaptive_call(id: str, input: str, target: str, ends: str, says: str, where
     return _refused(f"adaptive-{id}", f"{ADAPTIVE}(4, 10, [2])({input}, {target})", ends, says, where)
 
 
-def _options(id: str, given: str, ends: str, says: str) -> Row:
-    return _refused(f"linear_cross_entropy_options-{id}", f"nn.LinearCrossEntropyOptions({given})", ends, says, OPTIONS, ">=2.13")
+def _options(id: str, given: str, ends: str, says: str, torch: str = ">=2.13") -> Row:
+    return _refused(f"linear_cross_entropy_options-{id}", f"nn.LinearCrossEntropyOptions({given})", ends, says, OPTIONS, torch)
 
 
 ROWS: tuple[Row, ...] = (
@@ -143,6 +143,7 @@ ROWS: tuple[Row, ...] = (
     _options("unknown_method", "chunking_method='halves'", "ValueError", "invalid chunking_method"),
     _options("zero_ratio", "chunking_method='aspect_ratio:0'", "ValueError", "invalid chunking_method"),
     _options("unknown_policy", "acc_policy='exact'", "ValueError", "invalid acc_policy"),
+    _options("former_policy", "acc_policy='balanced'", "ValueError", "invalid acc_policy", ">=2.14"),
     _wrong(
         "linear_cross_entropy-options_of_another_type",
         "F.linear_cross_entropy(ones(2, 4), ones(3, 4), classes(0, 1), options='fast')",

@@ -84,7 +84,7 @@ def rank(number: int, port: int, jobs: Sequence[Job], file: str) -> None:
         for job in jobs:
             try:
                 found[job.name] = job.run(meshes[job.ranks])
-            except (RuntimeError, NotImplementedError, ValueError) as error:  # an observation; on all ranks alike
+            except (RuntimeError, NotImplementedError, ValueError, AssertionError) as error:  # an observation; on all ranks alike
                 found[job.name] = f"{type(error).__name__}: {error}"
         if number == 0:
             torch.save(found, file)

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
+from reference.accuracy import Budget
+
+from .cases import Case
+from .departures import bce_with_logits_by_parts
 from .habits import Habit, near_one
+from .transformed import budgets_of, elsewhere
+
+
+def _by_parts(case: Case, quantity: str, budget: Budget) -> Budget:
+    """What the gradient in the logits is held to if it is that of two terms."""
+    if quantity != "input":
+        return budget
+    return budgets_of(elsewhere(case, replace(case.truth, definition=partial(bce_with_logits_by_parts, case.truth))))[quantity]
+
 
 _NO_RULE = {
     "KLDivLoss": "kl_div",
@@ -47,6 +63,14 @@ VMAP: tuple[Habit, ...] = (
         "inaccurate",
         "its gradient is (1 - t) - sigmoid(-x) where the kernel's is sigmoid(x) - t: a roundoff of 1, however small both are",
         allows=near_one,
+    ),
+    Habit(
+        "bce_with_logits_loses_its_backward",
+        ("BCEWithLogitsLoss-*",),
+        "inaccurate",
+        "torch.func decomposes it into (1 - t) x - log_weight log_sigmoid(x), and differentiates that: the two terms of the "
+        "gradient cancel where x is negative, and for t = 0 leave nothing from x = -17.4 on; eager has a formula that does not",
+        allows=_by_parts,
     ),
     Habit(
         "label_smoothing_over_classes",
