@@ -238,7 +238,7 @@ def test_mode_changes_nothing(call: Call) -> None:
 
 
 def test_module_passes_every_option_on(option: tuple[Row, str, Any]) -> None:
-    """Where the value of an option matters, the module gives what the function gives with that value."""
+    """Where the value of an option matters, the module gives what the function does, constructed with it or set to it."""
     row, name, value = option
     for variant in (v for v in row.variants() if v.options[name] == value):
         default = replace(variant, options={**variant.options, name: row.options[name][0]})
@@ -249,6 +249,10 @@ def test_module_passes_every_option_on(option: tuple[Row, str, Any]) -> None:
                 if isinstance(want, torch.Tensor) and (isinstance(plain, str) or not same_bits(want, plain)):
                     got = call_module(row, variant, given, row.reductions[1])
                     assert same_bits(got, want), f"{row.name}, {variant.name}, {regime}: module {got}, function {want}"
+                    changed = module(row, default, given, row.reductions[1])
+                    setattr(changed, name, value)
+                    got = changed(*(given[a.name] for a in row.arguments if a.place == "call" and a.name in given))
+                    assert same_bits(got, want), f"{row.name}, {variant.name}, {regime}: set later {got}, function {want}"
                     return
     pytest.fail(f"no input of {row.name} tells {name} {value} from the default")
 
