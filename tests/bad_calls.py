@@ -29,6 +29,7 @@ class Call:
 
     domains: what the values of each array mean; places: where a module takes it
     limits:  of each array of integers, the first value that is too large; optional: the arrays that may be None
+    dtype:   of its numbers
     """
 
     loss: str
@@ -41,6 +42,7 @@ class Call:
     limits: Mapping[str, int] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     reductions: tuple[str, ...] = ("none", "mean", "sum")
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +286,21 @@ def _ctc() -> Iterator[Call]:
         yield Call("CTCLoss", "ctc_loss", form, given, options, domains, dict.fromkeys(names, "call"), limits)
 
 
+def _full(row: Row) -> Call:
+    """Every argument and option given that may be, and in float64: other code may look at what is bad then."""
+
+    def fullness(v: Variant) -> tuple[int, int]:
+        given = sum(choice.domain != "absent" for choice in v.choices.values())
+        return given, sum(value != row.options[name][0] for name, value in v.options.items())
+
+    full = max((v for v in row.variants() if v.form is row.forms[0] and "probabilities" not in v.name), key=fullness)
+    return replace(_drawn(row, full), form=f"{full.form.name}_full", dtype="float64")
+
+
+IN_FULL = ("past_the_end", "negative", "below_zero", "above_one")
+"""What may be wrong in a call with everything given: values, on which shapes and types do not depend."""
+
+
 # -- bad calls --------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +330,9 @@ def candidates() -> Iterator[BadCall]:
         first = [call for call, name in right if name == row.arguments[0].name]
         yield from (BadCall(call, "all", fault) for call in first for fault in TOGETHER)
         yield from _with_options(right[0][0])
+        full = _full(row)
+        values = [bad for name in full.arrays for bad in _of(full, name)] + list(_with_options(full))
+        yield from (bad for bad in values if bad.fault in IN_FULL and bad.argument != "reduction")
         for call, name in right:
             if name in row.function_only and call.form == row.forms[0].name:  # these reduce on a path of their own
                 weighted = replace(call, form=f"{call.form}_weighted")

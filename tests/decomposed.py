@@ -41,7 +41,8 @@ def decomposed(loss: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Ten
     """The loss, decomposed, and told that it is being compiled; so is its backward, as long as the mode is on."""
 
     def call(given: Any) -> torch.Tensor:
-        with patch.object(torch.compiler, "_is_compiling_flag", new=True):
+        flags = {"_is_compiling_flag": True, "is_dynamo_compiling": lambda: True}
+        with patch.multiple(torch.compiler, **flags):
             return loss(given)
 
     return call

@@ -95,7 +95,7 @@ got = str(x.grad.item())""",
     ),
     Known(
         name="an_ignored_byte_is_no_character",
-        cases=("*Loss-batch_ignored_weight*-cpu-target-uint8 none",),
+        cases=("*Loss-batch_ignored_weight-cpu-target-uint8 none",),
         gives="UnicodeDecodeError: ",
         right="IndexError: Target 156 is out of bounds, for -100 is no byte",
         why="the message has the byte itself, as a character, where an int64 is written in digits",

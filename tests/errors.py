@@ -199,6 +199,7 @@ RULES: tuple[Rule, ...] = (
     wrong("TripletMargin", "p", "zero negative half", "number", "p is not checked; below 1 it is no norm", 187178),
     wrong("TripletMargin", "p", "tiny", "nan", "p is not checked, and the p-th root overflows", 187178),
     wrong("TripletMargin", "p", "nan", "nan", "p is not checked"),
+    wrong("PoissonNLL", "eps", "negative", "nan", "eps is not checked: the logarithm of a rate below it is NaN", forms="*_full"),
     wrong("GaussianNLL PoissonNLL", "eps", "negative", "number", "eps is not checked: below 0 it guards nothing"),
     wrong("GaussianNLL", "eps", "nan", "nan", "eps is not checked", torch=">=2.12"),
     wrong("GaussianNLL", "eps", "nan", "number", "eps is not checked", torch="<2.12"),

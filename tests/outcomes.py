@@ -67,7 +67,7 @@ def observe(attempt: Attempt, subject: Any = torch.nn.functional, *, fence: bool
     """Make the call and, if it gives a value that can be differentiated, its backward pass."""
     arrays, options = attempt.bad.arguments
     side = "start" if "negative" in attempt.bad.fault else "end"
-    given = {n: _tensor(a, side if fence else "") for n, a in arrays.items()}
+    given = {n: _tensor(a, side if fence else "", attempt.bad.good.dtype) for n, a in arrays.items()}
     said = options | ({"reduction": attempt.reduction} if attempt.reduction else {})
     first = next(iter(given.values()))
     if isinstance(first, torch.Tensor) and first.is_floating_point():
@@ -115,13 +115,13 @@ def _module(bad: BadCall, given: dict[str, Any], said: dict[str, Any]) -> tuple[
     return module, inputs
 
 
-def _tensor(array: Any, fence: str) -> Any:
+def _tensor(array: Any, fence: str, dtype: str) -> Any:
     if isinstance(array, Elsewhere):
-        return _tensor(array.array, "").to("meta")
+        return _tensor(array.array, "", dtype).to("meta")
     if not isinstance(array, np.ndarray | np.generic):
         return array
     tensor = torch.from_numpy(np.ascontiguousarray(array)).reshape(np.shape(array))
-    tensor = tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor.clone()
+    tensor = tensor.to(getattr(torch, dtype)) if tensor.dtype == torch.float64 else tensor.clone()
     return fenced(tensor, side=fence) if fence else tensor
 
 

@@ -7,6 +7,7 @@ import inspect
 import io
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,12 @@ import torch
 
 from reference.catalog import ROWS, Row, Variant
 from reference.formats import FORMATS
+from reference.inputs import draw, regimes
 
 from .api import APIS, LEGACY_MEANING, LEGACY_WARNING, METHODS, OPTIONS, OVERLOOKED, PARAMETERS, REQUIRED, Api
 from .calls import Call, Outcome, gradients, offered, run, same, same_bits, spread
 from .divergences import in_release
-from .subject import has_module, module
+from .subject import ADAPTERS, call_function, call_module, has_module, module, tensors
 from .test_warnings import caught
 
 WEIGHT = torch.tensor([0.5, 1.0, 2.0])
@@ -36,6 +38,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("legacy", [row.name for row in rows if row.name in old])
     if "plain" in metafunc.fixturenames:
         metafunc.parametrize("plain", [row.name for row in rows if getattr(APIS.get(row.name), "function", "")])
+    if "option" in metafunc.fixturenames:
+        options = [(row, name, value) for row in rows if hasattr(torch.nn, row.name) and row.function not in ADAPTERS for name, values in row.options.items() for value in values[1:]]
+        metafunc.parametrize("option", options, ids=[f"{row.name}-{name}.{value}" for row, name, value in options])
     if "call" in metafunc.fixturenames:
         calls = [Call(row, v, FORMATS["float32"]) for row in rows for v in spread(row, row.forms)]
         calls = [call for call in calls if has_module(call.row, call.given())]
@@ -136,6 +141,7 @@ def test_module_has_its_state(loss: str) -> None:
     assert sorted(made.state_dict()) == sorted([*buffers, *parameters])
     assert all(torch.equal(made.state_dict()[name], WEIGHT) for name in buffers)
     assert not any(made.state_dict()[name].requires_grad for name in buffers)
+    assert all(p.requires_grad for p in made.parameters())
     without = make(loss, **dict.fromkeys(buffers))
     assert sorted(without.state_dict()) == sorted(parameters)
     assert all(getattr(without, name) is None for name in buffers)
@@ -161,6 +167,19 @@ def test_to_dtype_takes_the_state_along(loss: str, dtype: torch.dtype) -> None:
     assert _equal(want, made.state_dict())
     assert {name: getattr(made, name) for name in OPTIONS.get(loss, {})} == OPTIONS.get(loss, {})
     assert all(tensor.device.type == "meta" for tensor in made.to("meta").state_dict().values())
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if hasattr(torch.nn, name)])
+def test_layers_are_made_as_asked(name: str) -> None:
+    """The layers inside are of the dtype and on the device that the constructor is told, and can be drawn anew."""
+    placed = [(p.dtype, p.device.type) for p in make(name, dtype=torch.float64, device="meta").parameters()]
+    assert placed == [(torch.float64, "meta")] * len(PARAMETERS[name])
+    made = make(name)
+    layers = [layer for layer in (made, *made.modules()) if hasattr(layer, "reset_parameters")][:1]
+    for parameter in made.parameters():
+        torch.nn.init.zeros_(parameter)
+    layers[0].reset_parameters()
+    assert all(p.any() for p in made.parameters())
 
 
 WAYS_TO_COPY: dict[str, Callable[[torch.nn.Module], torch.nn.Module]] = {
@@ -207,13 +226,57 @@ def test_mode_changes_nothing(call: Call) -> None:
             given[name].requires_grad_()
         made = module(call.row, call.variant, given, reduction)
         inputs = [given[a.name] for a in call.row.arguments if a.place == "call" and a.name in given]
+        before = {name: copy.copy(value) for name, value in vars(made).items()}
         trained, evaluated = made.train()(*inputs), made.eval()(*inputs)
+        assert vars(made) == {**before, "training": False}, f"{call.id}, {reduction}: the call changes the module"
         assert same_bits(trained, evaluated), f"{call.id}, {reduction}: trained {trained}, evaluated {evaluated}"
         names = [a.name for a in call.row.arguments if a.place == "call" and a.name in call.differentiable]
         found = gradients(evaluated, [given[n] for n in names], call.vector(reduction))
         outcome = Outcome(evaluated.detach(), dict(zip(names, found, strict=True)))
         function = run(torch.nn.functional, call, call.given(), reduction, names=names)
         assert same(outcome, function), f"{call.id}, {reduction}: module {outcome}, function {function}"
+
+
+def test_module_passes_every_option_on(option: tuple[Row, str, Any]) -> None:
+    """Where the value of an option matters, the module gives what the function does, constructed with it or set to it."""
+    row, name, value = option
+    for variant in (v for v in row.variants() if v.options[name] == value):
+        default = replace(variant, options={**variant.options, name: row.options[name][0]})
+        for regime in regimes(row, variant):
+            given = tensors(draw(row, variant, regime, FORMATS["float32"]), FORMATS["float32"], "cpu")
+            if has_module(row, given):
+                want, plain = (_ending(row, v, given) for v in (variant, default))
+                if isinstance(want, torch.Tensor) and (isinstance(plain, str) or not same_bits(want, plain)):
+                    got = call_module(row, variant, given, row.reductions[1])
+                    assert same_bits(got, want), f"{row.name}, {variant.name}, {regime}: module {got}, function {want}"
+                    changed = module(row, default, given, row.reductions[1])
+                    setattr(changed, name, value)
+                    got = changed(*(given[a.name] for a in row.arguments if a.place == "call" and a.name in given))
+                    assert same_bits(got, want), f"{row.name}, {variant.name}, {regime}: set later {got}, function {want}"
+                    return
+    pytest.fail(f"no input of {row.name} tells {name} {value} from the default")
+
+
+def _ending(row: Row, variant: Variant, given: dict[str, Any]) -> torch.Tensor | str:
+    """What the function gives, or why it refuses: a class that is to be ignored may be none at all by default."""
+    try:
+        return call_function(torch.nn.functional, row, variant, given, row.reductions[1])
+    except (RuntimeError, ValueError, IndexError) as refusal:
+        return str(refusal)
+
+
+def test_module_heeds_its_attributes(call: Call) -> None:
+    """A reduction, option or weight that is set after construction counts as if it had been given."""
+    row, given = call.row, call.given()
+    reduction, other = ("none", "mean") if len(call.id) % 2 else ("sum", "none")
+    inputs = [given[a.name] for a in row.arguments if a.place == "call" and a.name in given]
+    constant = {a.name: given.pop(a.name) for a in row.arguments if a.place == "constructor" and a.name in given}
+    bare = replace(call.variant, options={name: values[0] for name, values in row.options.items()})
+    made = module(row, bare, given, other)
+    for name, value in {**call.variant.options, **constant, "reduction": reduction}.items():
+        setattr(made, name, value)
+    want = module(row, call.variant, {**given, **constant}, reduction)(*inputs)
+    assert same_bits(made(*inputs), want), f"{call.id}: {made(*inputs)} with attributes set, {want} with them given"
 
 
 def test_defaults_are_those_of_the_signature(plain: str, subject: Any) -> None:

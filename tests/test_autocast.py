@@ -41,7 +41,7 @@ class Cast:
     def computed(self) -> Format:
         """What it is computed in: the dtype of the result if all of it is cast, but for layers that are lowered."""
         function, given = self.case.row.function, self.case.format
-        if function in autocast.LOWERED:
+        if function in autocast.LOWERED and given.name != "float64":
             return self.lower
         cast = autocast.is_cast(function, self.case.device) and habit(AUTOCAST, self.id, "inaccurate") is None
         return self.result if cast else given
@@ -53,7 +53,7 @@ class Cast:
         if given.digits < 24:
             return FORMATS["float32"] if autocast.is_float32(function, self.case.device) else given
         lowered = function in autocast.LOWERED and not autocast.is_float32(function, self.case.device)
-        return self.lower if lowered else given
+        return self.lower if lowered and given.name == "float32" else given  # "float64 ... not eligible" (amp.md)
 
     def problems(self, subject: Any) -> list[str]:
         """What is wrong with dtypes, value and gradients."""
@@ -77,9 +77,9 @@ class Cast:
 
 
 def casts(config: pytest.Config) -> Iterator[Cast]:
-    """Half-precision inputs cast to their own dtype, and float32 ones to bfloat16; under one reduction, turn about."""
+    """Half-precision inputs cast to their own dtype, and wider ones to bfloat16; under one reduction, turn about."""
     for row, device in itertools.product(offered(config, CATALOG), devices(config)):
-        wanted = [(half, half) for half in HALF] + [("float32", "bfloat16")]
+        wanted = [(half, half) for half in HALF] + [("float32", "bfloat16"), ("float64", "bfloat16")]
         for given, lower in wanted:
             if given in kernels(config, row, device) or autocast.is_float32(row.function, device):
                 for i, variant in enumerate(row.few()):

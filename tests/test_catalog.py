@@ -53,13 +53,20 @@ BY_TEST = {
 
 
 def losses() -> list[str]:
-    """The names of torch's losses."""
-    return [*torch.nn.modules.loss.__all__, *BESIDES]
+    """The names of torch's losses: of those that it lists, and of what else is a loss by its name or its kind."""
+    named = (name for name in dir(torch.nn) if isinstance(getattr(torch.nn, name), type) and is_loss(name))
+    return [*dict.fromkeys([*torch.nn.modules.loss.__all__, *BESIDES, *named])]
+
+
+def is_loss(name: str) -> bool:
+    """Whether a class of torch.nn is one."""
+    return "Loss" in name or issubclass(getattr(torch.nn, name), torch.nn.modules.loss._Loss)
 
 
 def functions() -> list[str]:
-    """The functions of torch.nn.functional that reduce: the losses."""
-    return [name for name in dir(F) if not name.startswith("_") and "reduction" in _parameters(getattr(F, name))]
+    """The functions of torch.nn.functional that reduce, or are losses by their name."""
+    public = [name for name in dir(F) if not name.startswith("_")]
+    return [name for name in public if name.endswith("_loss") or "reduction" in _parameters(getattr(F, name))]
 
 
 def _parameters(of: Any) -> list[str]:
@@ -225,4 +232,5 @@ def test_an_option_that_is_not_varied_is_noticed(name: str, monkeypatch: pytest.
 def test_a_loss_that_torch_dropped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row of which torch has no class any more is reported."""
     monkeypatch.setattr(torch.nn.modules.loss, "__all__", [n for n in torch.nn.modules.loss.__all__ if n != "L1Loss"])
+    monkeypatch.delattr(torch.nn, "L1Loss")
     assert list(unknown()) == [f"L1Loss is no loss of torch {torch.__version__}"]

@@ -100,8 +100,8 @@ def _variants(name: str) -> dict[str, Variant]:
     """Every choice of every argument, in the first form and, for classes, in that of images: they are other kernels."""
     row = ROWS[name]
     forms = [form for i, form in enumerate(row.forms) if i == 0 or form.name == "k2"]
-    found = spread(row, forms, lambda v: _suits(row, v))
-    return {v.name: v for v in found}
+    chosen = (forms, *([form] for form in forms))  # the options of each form, too
+    return {v.name: v for some in chosen for v in spread(row, some, lambda v: _suits(row, v))}
 
 
 @cache

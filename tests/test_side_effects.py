@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,6 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "act": acts,
         "shortcut": shortcuts,
         "function": lambda config: [a for a in acts(config) if a.how == "function" and a.dtype == "float32"],
+        "reduced": lambda config: [a for a in acts(config) if a.reduction != "none" and a.dtype == "float32"],
         "unread": ignoring,
     }
     for name, cases in chosen.items():
@@ -55,36 +58,69 @@ PROCESS: dict[str, Callable[[], Any]] = {
     "autocast": lambda: (torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()),
     "the precision of matrix products": torch.get_float32_matmul_precision,
     "the flushing of subnormals": lambda: float(torch.full((), 1e-310, dtype=torch.float64) / 2),
+    "what is warned of": lambda: ([*warnings.filters], torch.is_warn_always_enabled()),
+    "what NumPy does about errors": np.geterr,
+    "which libraries may be called": lambda: (torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.deterministic),
 }
+
+AT_FIRST = {name: read() for name, read in PROCESS.items() if name not in ("the random generators", "what is warned of")}
+"""Before any test: what one call sets for good, the calls of other tests may have set already."""
 
 
 def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
-    """Forward and backward write to no argument and draw no random number.
+    """Construction, forward and backward write to no argument and draw no random number.
 
-    Not a bit of the arguments and of the cotangent changes, no version of them is counted up, and no mode of the process.
+    Not a bit of the arguments and of the cotangent changes, no version of them is counted up, none of them asks for a
+    gradient that did not, or has a hook, and no mode of the process is another.
     """
     given = act.leaves()
-    caller = act.prepare(subject, given)
     cotangent = act.call.vector(act.reduction).clone()
     watched = {**given, "cotangent": cotangent}
-    before = {name: (t.detach().clone(), t._version, t.data_ptr()) for name, t in watched.items()}
-    process = {name: read() for name, read in PROCESS.items()}
+    before = {name: (t.detach().clone(), _about(t)) for name, t in watched.items()}
+    process = {name: read() for name, read in PROCESS.items()} | AT_FIRST
+    caller = act.prepare(subject, given)
+    _unchanged(watched, before, f"{act.id}: the construction")
     value = caller(given)
     _unchanged(watched, before, f"{act.id}: the forward pass")
     gradients(value, asking(given), cotangent)
     _unchanged(watched, before, f"{act.id}: the backward pass")
     for name, read in PROCESS.items():
-        if (
-            act.call.row.function not in ADAPTERS or name != "the random generators"
-        ):  # an adapter draws a module's parameters
+        if name != "the random generators" or not _has_layers(act):  # which are drawn
             assert read() == process[name], f"{act.id} changes {name}"
 
 
-def _unchanged(watched: Tensors, before: dict[str, tuple[torch.Tensor, int, int]], by: str) -> None:
-    for name, (bits, version, pointer) in before.items():
+def _has_layers(act: Act) -> bool:
+    """Whether a module with parameters of its own is constructed."""
+    layered = act.how == "module" and any(a.place == "parameter" for a in act.call.row.arguments)
+    return layered or act.call.row.function in ADAPTERS
+
+
+def _about(tensor: torch.Tensor) -> dict[str, Any]:
+    return {
+        "was written to": tensor._version,
+        "was moved": tensor.data_ptr(),
+        "asks for a gradient or does not": tensor.requires_grad,
+        "has another hook": [*(tensor._backward_hooks or ())],
+    }
+
+
+def _unchanged(watched: Tensors, before: dict[str, tuple[torch.Tensor, dict[str, Any]]], by: str) -> None:
+    for name, (bits, about) in before.items():
         assert same_bits(watched[name], bits), f"{by} changed {name}"
-        assert watched[name]._version == version, f"{by} wrote to {name}"
-        assert watched[name].data_ptr() == pointer, f"{by} moved {name}"
+        now = _about(watched[name])
+        assert not (said := [what for what in about if now[what] != about[what]]), f"after {by} {name} {' and '.join(said)}"
+
+
+def test_nothing_is_kept(reduced: Act, subject: Any) -> None:
+    """When arguments and result are gone, so is their memory: neither the module nor a cache holds on to them."""
+    given, constant = reduced.leaves(), [a.name for a in reduced.call.row.arguments if a.place != "call"]
+    caller = reduced.prepare(subject, given)
+    held = {"the result": caller(given), **given}
+    gradients(held["the result"], asking(given), reduced.call.vector(reduced.reduction))
+    kept = {name: weakref.ref(t) for name, t in held.items() if reduced.how == "function" or name not in constant}
+    del given, held
+    assert not (left := [name for name, tensor in kept.items() if tensor() is not None]), f"{reduced.id} keeps {left}"
+    del caller
 
 
 def test_nothing_is_shared(act: Act, subject: Any) -> None:

@@ -17,7 +17,7 @@ from torch.func import grad, vmap
 from reference.accuracy import Truth
 from reference.catalog import CATALOG
 from reference.formats import FORMATS
-from reference.inputs import Drawn, draw
+from reference.inputs import Drawn, draw, seed_of
 
 from .cases import Case
 from .habits import attempt, habit, judge, unmatched
@@ -45,6 +45,11 @@ class Mapped:
         """The case's, and the argument."""
         return f"{self.case.id}-over_{self.over}"
 
+    @property
+    def axis(self) -> int:
+        """Where the batch is, the first axis or the last: as good as drawn."""
+        return -(seed_of(self.id) % 2)
+
     def truths(self) -> list[Truth]:
         """Of each element of the batch: what is mapped over is drawn anew, the rest is the first's."""
         truth = self.case.truth
@@ -56,11 +61,11 @@ class Mapped:
         return found
 
     def run(self, truths: list[Truth], subject: Any) -> Found:
-        """Values by vmap, and gradients by vmap of grad: both with the batch first."""
+        """Values by vmap, and gradients by vmap of grad: of both the batch comes first."""
         case, given = self.case, [tensors(truth.drawn, self.case.format, self.case.device) for truth in truths]
         mapped = {name: self.over in (name.partition(".")[0], "all") for name in given[0]}
-        batch = {name: torch.stack([each[name] for each in given]) if mapped[name] else given[0][name] for name in mapped}
-        axes = {name: 0 if mapped[name] else None for name in mapped}
+        batch = {name: torch.stack([each[name] for each in given], self.axis) if mapped[name] else given[0][name] for name in mapped}
+        axes = {name: self.axis if mapped[name] else None for name in mapped}
         names, loss, vector = differentiable(case.row, case.truth.drawn), function(case, subject), cotangent(case)
 
         def gradients(all: Found) -> Found:

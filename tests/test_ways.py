@@ -143,6 +143,33 @@ def test_entries_match(seed: int) -> None:
     assert not habits.unmatched(CHUNKED, (_asked(way, replace(at, seed=seed)) for way, at in asked))
 
 
+# -- numbers in place of tensors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_one_variance_for_all(reduction: str) -> None:
+    """A variance that is a float is that of every element; a negative one is refused."""
+    x, y = torch.tensor([[0.5, -1.0, 2.0]], requires_grad=True), torch.tensor([[1.0, 0.25, -0.5]])
+    for variance, eps in ((0.5, 1e-6), (0.125, 0.25)):
+        one, each = (F.gaussian_nll_loss(x, y, var, eps=eps, reduction=reduction) for var in (variance, torch.full_like(y, variance)))
+        assert torch.equal(one, each)
+        assert torch.equal(torch.nn.GaussianNLLLoss(eps=eps, reduction=reduction)(x, y, variance), each)
+        assert torch.equal(*(torch.autograd.grad(value.sum(), x)[0] for value in (one, each)))
+    with pytest.raises(ValueError, match="var has negative entry/entries"):
+        F.gaussian_nll_loss(x, y, -1.0, reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_lengths_of_numbers(reduction: str) -> None:
+    """The lengths of CTC may be tuples of numbers."""
+    x = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1).requires_grad_()
+    targets, lengths = torch.tensor([[1, 2, 2], [3, 1, 0]]), ((6, 4), (3, 2))
+    for make in (torch.nn.functional.ctc_loss, lambda *given, reduction: torch.nn.CTCLoss(reduction=reduction)(*given)):
+        tuples, wanted = (make(x, targets, *map(kind, lengths), reduction=reduction) for kind in (tuple, torch.tensor))
+        assert torch.equal(tuples, wanted)
+        assert torch.equal(*(torch.autograd.grad(value.sum(), x)[0] for value in (tuples, wanted)))
+
+
 # -- triplets by another distance -------------------------------------------------------------------------------
 
 
