@@ -132,7 +132,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     spent = time.monotonic() - progress["began"]
     left = spent / progress["done"] * (progress["all"] - progress["done"])
     line = f"[{progress['done']}/{progress['all']}, {left / 60:.0f} min left] {said}"
-    return report.outcome, f"\n{line}", line
+    return "xfailed" if hasattr(report, "wasxfail") else report.outcome, f"\n{line}", line
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

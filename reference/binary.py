@@ -91,6 +91,7 @@ def soft_margin_loss(input: FloatArray, target: FloatArray) -> Loss:
     Source: torch.nn.SoftMarginLoss.
     """
     floating(input=input)
+    require(target.dtype.kind != "b", "target", "boolean", "numbers")
     broadcastable_to("target", target, "input", input.shape)
     score = target * input
     fall = -sigmoid(-score)

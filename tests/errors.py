@@ -245,7 +245,6 @@ RULES: tuple[Rule, ...] = (
     wrong("KLDiv NLL CTC", "input log_probs", "positive", "number", "nothing asks whether these are log-probabilities: logits pass"),
     wrong("CosineEmbedding", "target", "zero two nan", "number", "where target is neither 1 nor -1 the loss is silently 0", 23782),
     wrong("HingeEmbedding", "target", "zero two nan", "number", "where target is neither 1 nor -1 both branches are added, or neither"),
-    wrong("MarginRanking", "target", "zero two", "number", "the sign of target is multiplied by, whatever it is"),
     wrong("SoftMargin", "target", "zero two", "number", "the sign of target is multiplied by, whatever it is"),
     wrong("MarginRanking SoftMargin", "target", "nan", "nan", "the sign of target is multiplied by, whatever it is"),
     wrong("PoissonNLL", "input", "negative", "nan", "the log of a negative rate, unchecked", 184030),

@@ -33,6 +33,17 @@ SHAPE_DEPARTURES: tuple[Known, ...] = (
         link="https://github.com/pytorch/pytorch/pull/64572",
     ),
     Known(
+        name="a_variance_without_axes_is_refused",
+        cases=tuple(f"GaussianNLLLoss-{what} {r}" for what in ("matrix*-var_scalar", "vector_var_row-*-input_axis_*", "vector_var_row-*-input_batch_*") for r in ("none", "mean", "sum")),
+        gives="ValueError: var is of incorrect size",
+        right="documented: a single one, or a positive scalar for all; as a number it is taken",
+        why="the shapes that are let through are that of input, one without its last axis, and one with a last axis of 1",
+        reproducer="""
+x = torch.zeros(3, 2)
+got = F.gaussian_nll_loss(x, x, torch.tensor(1.0))""",
+        today="ValueError: var is of incorrect size",
+    ),
+    Known(
         name="batchmean_divides_by_the_first_axis_of_input",
         cases=tuple(
             f"KLDivLoss-{form}*-float32-c*-{what} batchmean"
