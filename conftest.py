@@ -84,7 +84,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One order in every process, as pytest-xdist needs: the matrix first, case by case, so that a case's truth is drawn once."""
-    items.sort(key=lambda item: (0, item.callspec.indices["case"], item.nodeid) if _is_case(item) else (1, 0, item.nodeid))
+    if all(item.path.parent.name == "tests" for item in items):  # rows of a benchmark stand in the order of its table
+        items.sort(key=lambda item: (0, item.callspec.indices["case"], item.nodeid) if _is_case(item) else (1, 0, item.nodeid))
 
 
 def _is_case(item: pytest.Item) -> bool:
@@ -138,5 +139,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in table.terminal(found):
         terminalreporter.write_line(line)
     if config.getoption("--accuracy"):
-        about = f"torch {torch.__version__}, {platform.machine()}, seed {config.getoption('--seed')}"
+        names = [torch.get_device_module(d).get_device_name() for d in devices(config)[0] if d != "cpu"]
+        about = ", ".join([f"torch {torch.__version__}", platform.machine(), *names, f"seed {config.getoption('--seed')}"])
         pathlib.Path(config.getoption("--accuracy")).write_text(table.markdown(found, about), encoding="utf-8")

@@ -118,7 +118,8 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Know how much there is to do."""
-    session.config.stash[PROGRESS] = {"all": len(session.items), "done": 0, "began": time.monotonic()}
+    rows = [item for item in session.items if "row" in getattr(item, "fixturenames", ())]
+    session.config.stash[PROGRESS] = {"all": len(rows), "done": 0, "began": time.monotonic()}
 
 
 @pytest.hookimpl(tryfirst=True)

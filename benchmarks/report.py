@@ -183,10 +183,10 @@ def advice(results: list[Result]) -> Iterator[str]:
     yield "| loss | workload | unfused | compiled fused | compiled unfused | chunked | fused: share of limit | use |"
     yield "|---|---|---|---|---|---|---|---|"
     for _, rows in cases(results):
-        first = rows[0]
-        if first.mode != "both" or first.path != first.rival:
-            continue
         by = {r.path: r for r in rows}
+        first = by.get(rows[0].rival, rows[0])
+        if first.mode != "both" or first.path != "fused":
+            continue
         cells = [_speedup(by.get(path)) for path in ("unfused", "compiled_fused", "compiled_unfused", "chunked")]
         timed = [r for r in rows if r.verdict is not None and (r.path == first.rival or r.verdict.word == "faster")]
         best = min(timed, key=lambda r: r.verdict.ratio if r.verdict and r.path != r.rival else 1.0, default=None)

@@ -192,6 +192,7 @@ WIDE = (
     Form("wide33000", {"N": 3, "C": 33_000}),
     Form("wide131100", {"N": 2, "C": 131_100}),
 )
+PAST_A_WARP = (Form("wide64", {"N": 40, "C": 64}),)  # more classes than the 32 threads that need no barrier
 
 
 # -- arguments --------------------------------------------------------------------------------------------------
@@ -384,6 +385,7 @@ CATALOG: tuple[Row, ...] = (
         options={"p": (1, 2), "margin": (1.0, 0.25, -0.5)},
         kinks=kinks.class_margin,
         many=MANY_ROWS,
+        wide=PAST_A_WARP,
         intermediates=True,
     ),
     Row(
@@ -393,6 +395,7 @@ CATALOG: tuple[Row, ...] = (
         ROWS_OF_CLASSES,
         kinks=kinks.class_margin,
         many=MANY_ROWS,
+        wide=PAST_A_WARP,
         intermediates=True,
     ),
     Row(

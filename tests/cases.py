@@ -82,7 +82,7 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
         able = [v for v in few if regime in regimes(entry, v)]
         start = turn * AT_ONCE % len(able)
         calls += [(v, regime) for v in (able[start:] + able[:start])[:AT_ONCE]]
-    calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked")]
+    calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked") if r in regimes(entry, entry.plain(form))]
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
     calls += [(entry.plain(form), "typical") for form in _many(entry)]
     return tuple(calls)

@@ -47,7 +47,7 @@ COMPILED: tuple[Habit, ...] = (
         ("CTCLoss-*",),
         "refuses",
         "the shape of what _ctc_loss saves for backward depends on the lengths, which are data",
-        says="Dynamic shape operator",
+        says="ctc_loss.Tensor",
     ),
     Habit(
         "adaptive_softmax_looks_at_the_data",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .habits import Habit
+from .known import Known
 
 UMBRELLA = "https://github.com/pytorch/pytorch/issues/197554"  # upstream: "Validation lost"
 INDEXED = ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss", "LinearCrossEntropyLoss")
@@ -109,6 +110,19 @@ TRACED: tuple[Habit, ...] = (
 LATE = ("*-complex", "LinearCrossEntropyLoss-*-input-integer", "LinearCrossEntropyLoss-*-linear_*", "*-other_device")
 EAGERLY = tuple(case for entry in TRACED if entry.name.startswith("subtraction_of_boolean") for case in entry.cases)
 """And what a backend refuses that calls eager's operators in the end; inductor does not."""
+
+PAST_THE_END = (
+    Known(
+        name="classes_past_the_end_are_read",
+        cases=("past_the_end",),
+        gives="SIGSEGV",
+        right="an error, as in eager: a class that is none is out of bounds",
+        why="the process ends before anything is refused; seen with torch 2.11.0+cu130 on an x86-64 "
+        "processor of 16 cores, and not with 2.11.0+cpu on one of 2",
+        torch="==2.11.*",
+        steady=False,
+    ),
+)
 
 COMPILED: tuple[Habit, ...] = (
     *TRACED,

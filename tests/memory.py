@@ -47,8 +47,8 @@ SAVED: tuple[Saved, ...] = (
     Saved(("BCELoss-*", "BCEWithLogitsLoss-*", "SoftMarginLoss-*"), 0, 0, "a kernel of its own, forward and backward"),
     Saved(("MultiLabelSoftMarginLoss-*weight*-cuda",), 0, 5, "as without weight, and the loss that it multiplies"),
     Saved(("MultiLabelSoftMarginLoss-*-cuda",), 0, 4, "logsigmoid twice, each with -input; and 1 - target"),
-    Saved(("MultiLabelSoftMarginLoss-*weight*",), 0, 7, "as without weight, and the loss that it multiplies"),
-    Saved(("MultiLabelSoftMarginLoss-*",), 0, 6, "logsigmoid twice, each with its buffer and -input, and 1 - target"),
+    Saved(("MultiLabelSoftMarginLoss-*weight*-cpu",), 0, 7, "as without weight, and the loss that it multiplies"),
+    Saved(("MultiLabelSoftMarginLoss-*-cpu",), 0, 6, "logsigmoid twice, each with its buffer and -input, and 1 - target"),
     Saved(("NLLLoss-*",), 0, 0, "the sum of the weights"),
     Saved(
         ("CrossEntropyLoss-*", "LinearCrossEntropyLoss-*"),
