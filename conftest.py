@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from _pytest.runner import runtestprotocol
 
 from reference.formats import FORMATS
 from tests import lost, offers, table
@@ -90,6 +91,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _is_case(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and "case" in item.fixturenames
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """In a worker of pytest-xdist, report calls alone: of so many short tests two messages in three say that all is well."""
+    if not hasattr(item.config, "workerinput") or item.config.getoption("xmlpath", None):  # which counts on all three
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
+
+there = cache(torch.accelerator.is_available)  # asked after every test
 
 
 def accelerator() -> str:
     """What it says, if it has been used in this process and can be no more."""
-    if not torch.accelerator.is_available():
+    if not there():
         return ""
     used = getattr(torch.get_device_module(), "is_initialized", lambda: True)
     try:
