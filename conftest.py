@@ -84,13 +84,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One order in every process, as pytest-xdist needs: the matrix first, case by case, so that a case's truth is drawn once."""
+    """One order in every process, as pytest-xdist needs; what shares a case's truth, or a trained model, together."""
     if all(item.path.parent.name == "tests" for item in items):  # rows of a benchmark stand in the order of its table
-        items.sort(key=lambda item: (0, item.callspec.indices["case"], item.nodeid) if _is_case(item) else (1, 0, item.nodeid))
+        items.sort(key=_order)
 
 
-def _is_case(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and "case" in item.fixturenames
+def _order(item: pytest.Item) -> tuple[int, int, str, str, str]:
+    shared = getattr(item, "fixturenames", ())
+    if "case" in shared:
+        return 0, item.callspec.indices["case"], "", "", item.nodeid
+    return 1, 0, item.path.name, item.callspec.id if "task" in shared else "", item.nodeid
 
 
 @pytest.hookimpl(tryfirst=True)
