@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a module with torch.nn.functional's names, to be held to the specification in torch's place",
     )
     group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
-    group.addoption("--compile-all", action="store_true", help="compile every variant of every loss with inductor, static and dynamic (an hour)")
+    group.addoption("--compile-all", action="store_true", help="compile every pair of options of every loss, and every call that eager refuses, with inductor")
     group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
 
 

@@ -201,5 +201,5 @@ def _float(x: FloatArray) -> FloatArray:
 @lru_cache(maxsize=8)  # the cases of one point follow each other
 def curvature(row: str, variant: str, seed: int = 0, moving: str = "") -> Curvature:
     """The derivatives of a variant, by name: made small, but where labels have to fit the frames."""
-    chosen = next(v for v in ROWS[row].few() if v.name == variant)
+    chosen = next(v for v in ROWS[row].variants() if v.name == variant)
     return Curvature(ROWS[row], chosen if ROWS[row].finish else small(chosen), seed, moving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,11 +63,16 @@ class Graph:
 
 
 def graphs(config: pytest.Config) -> Iterator[Graph]:
-    """By default two: plain calls of static shapes through inductor, and the options at once of dynamic ones."""
+    """By default two, of plain calls, static and dynamic; with --compile-all one of each loss, of every pair of its options."""
     seed, rows, (device, *_) = config.getoption("--seed"), compilable(config), devices(config)
     plain = tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows)
     yield Graph("static", plain, dynamic=False)
     yield Graph("dynamic", plain, dynamic=True)
+    if config.getoption("--compile-all"):
+        for row in rows:
+            turns = zip(row.few(), itertools.cycle(row.reductions), strict=False)
+            several = (Case(row, variant, reduction, FORMATS["float32"], device, "typical", seed) for variant, reduction in turns)
+            yield Graph(f"all_{row.name}", tuple(several), dynamic=False)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -146,9 +146,9 @@ def test_every_pattern(sweep: Sweep, subject: Any, judge: Judge) -> None:
     judge(sweep, "value", array(value), sweep.truth.value("none"))
     cotangent = sweep.cotangent(tuple(value.shape))
     value.backward(tensor(cotangent, sweep.format, sweep.device))
-    budgets = sweep.truth.gradients("none", cotangent)
+    budgets = sweep.truth.gradients("none", cotangent, moved=False)
     for name in names:
-        judge(sweep, name, array(given[name].grad), budgets[name], cotangent)
+        judge.gradient(sweep, name, array(given[name].grad), budgets[name], cotangent)
 
 
 @pytest.mark.parametrize("format", HALVES)
