@@ -164,9 +164,26 @@ class Curvature:
         if self.here.chains:  # a second formula to go through, and a sum over the rows
             depth += K + np.log2(max(self.here.value.size, 2))
         for name, (want, scale, defined) in self._derivatives(reduction).items():
-            allowed = format.u * (abs(want) + depth * scale) + format.step
+            allowed = format.u * (abs(want) + depth * scale / self._doubt) + format.step
             found[name] = Budget(want, np.where(defined, allowed, np.inf), ~defined)
         return found
+
+    @cached_property
+    def _doubt(self) -> float:
+        """1 - p of the surest class, for losses of a softmax: torch adds p dz - p sum(p dz), where p (1 - p) dz is meant.
+
+        It is the divergence `log-of-sum`, once more differentiated.
+        """
+        given = self.drawn.arguments
+        if self.row.name == "CrossEntropyLoss":
+            logits = given["input"]
+        elif self.row.name == "LinearCrossEntropyLoss":
+            logits = np.tensordot(given["input"], given["linear_weight"], axes=(-1, -1)) + given.get("linear_bias", 0.0)
+        else:
+            return 1.0
+        axis = 0 if given["input"].ndim == 1 else 1
+        sure = np.exp(logits - logits.max(axis, keepdims=True))
+        return float(1 - (sure / sure.sum(axis, keepdims=True)).max())
 
     def _derivatives(self, reduction: str) -> dict[str, tuple[FloatArray, float, FloatArray]]:
         """By quantity: the derivative, the size of what it is added up from, and where there is one."""
