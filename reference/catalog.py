@@ -235,7 +235,7 @@ CATALOG: tuple[Row, ...] = (
     _regression(
         "HuberLoss",
         "huber_loss",
-        options={"delta": (1.0, 0.25, 3.0)},
+        options={"delta": (1.0, 0.25, 2.7)},
         kinks=kinks.residual(lambda o: (0.0, o["delta"], -o["delta"])),
     ),
     Row(
@@ -243,7 +243,7 @@ CATALOG: tuple[Row, ...] = (
         "smooth_l1_loss",
         (INPUT, TARGET),
         ELEMENTS,
-        options={"beta": (1.0, 0.0, 0.25, 3.0)},
+        options={"beta": (1.0, 0.0, 0.25, 2.7)},
         kinks=kinks.residual(lambda o: (0.0, o["beta"], -o["beta"])),
         many=MANY,
         elementwise=True,

@@ -105,7 +105,7 @@ def test_compiled(graph: Graph, subject: Any, subtests: pytest.Subtests) -> None
         with subtests.test(case.id):
             attempt(COMPILED, f"{case.id}-{graph.name}", lambda case=case: graph.run([case], subject))
     try:
-        found = graph.run(together, subject)
+        found = graph.run(together, subject) if together else []
     except Exception as error:  # one of them, or all: say which
         for case in together:
             with subtests.test(case.id):
