@@ -319,6 +319,9 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
         steps = rng.integers(-2, 3, arguments["target"].shape)
         arguments["input"] = format.round(arguments["target"] + steps * format.ulp(arguments["target"]))
     elif regime == "trained" and _domain(variant, "input") == "logits":
+        if _domain(variant, "target") == "probability":  # half of them labels, of which a sure logit loses little, but not 0
+            label = rng.random(arguments["target"].shape) < 0.5
+            arguments["target"] = np.where(label, np.rint(arguments["target"]), arguments["target"])
         arguments["input"] = format.round(_confident(rng, arguments["input"], arguments["target"]))
     elif regime == "masked":
         _mask(rng, arguments["input"], arguments["target"])
