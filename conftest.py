@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a module with torch.nn.functional's names, to be held to the specification in torch's place",
     )
     group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
-    group.addoption("--compile-all", action="store_true", help="compile every pair of options of every loss, and every call that eager refuses, with inductor")
+    group.addoption("--compile-all", action="store_true", help="compile with inductor every pair of options of every loss, and the bad calls that compiled losses are known to accept")
     group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
 
 
@@ -85,12 +85,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One order in every process, as pytest-xdist needs; what shares a case's truth, or a trained model, together."""
-    if all(item.path.parent.name == "tests" for item in items):  # rows of a benchmark stand in the order of its table
-        items.sort(key=_order)
+    items.sort(key=_order)
 
 
 def _order(item: pytest.Item) -> tuple[int, int, str, str, str]:
     shared = getattr(item, "fixturenames", ())
+    if item.path.parent.name != "tests":  # rows of a benchmark stand in the order of its table
+        return 2, 0, "", "", ""
     if "case" in shared:
         return 0, item.callspec.indices["case"], "", "", item.nodeid
     return 1, 0, item.path.name, item.callspec.id if "task" in shared else "", item.nodeid
