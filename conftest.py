@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pathlib
 import platform
 import sys
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -83,6 +85,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among the tests while they pile up, nor later: it took half of the time of collecting them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One order in every process, as pytest-xdist needs; what shares a case's truth, or a trained model, together."""
     items.sort(key=_order)
@@ -99,14 +112,14 @@ def _order(item: pytest.Item) -> tuple[int, int, str, str, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """In a worker of pytest-xdist, report calls alone: of so many short tests two messages in three say that all is well."""
+    """In a worker of pytest-xdist, report calls alone: of so many short tests most messages say that all is well."""
     if not hasattr(item.config, "workerinput") or item.config.getoption("xmlpath", None):  # which counts on all three
         return None
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in runtestprotocol(item, log=False, nextitem=nextitem):
         if report.when == "call" or not report.passed:
+            report.keywords = {}  # half of the message, and nothing that prints it reads them
             item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    pytest_runtest_logfinish(item.nodeid)
     return True
 
 

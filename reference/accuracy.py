@@ -28,7 +28,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,12 @@ class Budget:
 
     want: FloatArray
     allowed: FloatArray
-    may_overflow: Any  # where a number that the definition computes on the way leaves the format
+    overflow: Callable[[], Any] = lambda: False  # asked only of a result that is not finite
+
+    @property
+    def may_overflow(self) -> Any:
+        """Where a number that the definition computes on the way leaves the format."""
+        return self.overflow()
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,14 +191,17 @@ class Truth:
         loss, u = self.loss, self.format.u
         want = loss.reduce(reduction)
         if reduction == "none":
-            return Budget(want, u * abs(want) + self.element, self.overflows | self.unclaimed)
+            return Budget(want, u * abs(want) + self.element, lambda: self.overflows | self.unclaimed)
         with np.errstate(all="ignore"):
             factors = abs(loss.factors(reduction))
             depth = 2 + np.log2(max(loss.value.size, 1))
             allowed = u * abs(want) + together(factors * (u * abs(loss.value) + self.element)) + self.format.step
             allowed = allowed + depth * self.accumulator.u * (factors * abs(loss.value)).sum()
-            over = np.any(self.overflows) | (abs(loss.value).sum() > self.accumulator.max) | self.unclaimed
-        return Budget(want, np.asarray(allowed), over)
+        return Budget(
+            want,
+            np.asarray(allowed),
+            lambda: np.any(self.overflows) | (abs(loss.value).sum() > self.accumulator.max) | self.unclaimed,
+        )
 
     def gradients(self, reduction: str, cotangent: FloatArray, *, moved: bool = True) -> dict[str, Budget]:
         """The vector-Jacobian product in every argument, and its budget.
@@ -208,11 +216,22 @@ class Truth:
         wants, sizes = at(self.loss), at(self.loss, absolute=True)
         shifts = at(self.shifted, absolute=True) if moved else {}
         rounded = {} if self.rounded is None else at(self.rounded)
-        ones = np.ones_like(cotangent)
-        slopes = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
-        sizes, shifts, slopes = ({n: _known(a) for n, a in found.items()} for found in (sizes, shifts, slopes))
+        sizes, shifts = ({n: _known(a) for n, a in found.items()} for found in (sizes, shifts))
+
+        @cache
+        def slopes() -> dict[str, FloatArray]:
+            ones = np.ones_like(cotangent)
+            found = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
+            return {n: _known(a) for n, a in found.items()}
+
+        def over(name: str) -> Any:
+            with np.errstate(all="ignore"):
+                found = np.fmax(slopes()[name], sizes[name]) * (1 + self.format.u) > self.format.max
+                found |= self.overflows if self.overflows.shape == found.shape else np.any(self.overflows)
+                total = abs(self.loss.value).sum() > self.format.max
+            return found | self.unclaimed | (total & (name in self.loss.denominator_partials))
+
         scaled = reduction != "none" and self.format.digits < 24  # cotangent / n is a half-precision number
-        total = abs(self.loss.value).sum() > self.format.max
         found = {}
         for name, want in wants.items():
             with np.errstate(all="ignore"):
@@ -224,11 +243,8 @@ class Truth:
                 if rounded:
                     allowed = allowed + _finite(abs(rounded[name] - want))
                 if scaled:
-                    allowed = allowed + self.format.u * sizes[name] + self.format.step * slopes[name]
-                over = np.fmax(slopes[name], sizes[name]) * (1 + self.format.u) > self.format.max
-                over |= self.overflows if self.overflows.shape == over.shape else np.any(self.overflows)
-                over |= self.unclaimed | (total & (name in self.loss.denominator_partials))
-            found[name] = Budget(want, allowed, over)
+                    allowed = allowed + self.format.u * sizes[name] + self.format.step * slopes()[name]
+            found[name] = Budget(want, allowed, partial(over, name))
         return found
 
 
@@ -287,14 +303,20 @@ class Verdict:
     """How an array compares with the truth: the worst error in units of its budget and in ulps, and where."""
 
     ratio: float
-    ulps: float
     index: tuple[int, ...]
     wrong: int
     size: int
     got: float
     want: float
     allowed: float
+    error: float
+    format: Format
     problem: str  # empty if there is none
+
+    @property
+    def ulps(self) -> float:
+        """The error in units of the spacing of the format's numbers at the truth."""
+        return self.error / float(self.format.ulp(np.asarray(self.want))) if self.ratio else 0.0
 
 
 def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
@@ -306,29 +328,31 @@ def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
     want = budget.want
     if got.shape != want.shape:
         problem = f"has shape {got.shape}, not {want.shape}"
-        return Verdict(np.inf, np.inf, (), 1, 1, np.nan, np.nan, 0.0, problem)
+        return Verdict(np.inf, (), 1, 1, np.nan, np.nan, 0.0, np.inf, format, problem)
     if not want.size:
-        return Verdict(0.0, 0.0, (), 0, 0, np.nan, np.nan, 0.0, "")
+        return Verdict(0.0, (), 0, 0, np.nan, np.nan, 0.0, 0.0, format, "")
     with np.errstate(all="ignore"):
         error = abs(got.astype(want.dtype) - want)
         allowed = np.where(np.isnan(budget.allowed), np.inf, budget.allowed)
         ratio = np.where(error == 0, 0, error / np.where(allowed == 0, format.step, allowed))
-        same = (np.isnan(got) & np.isnan(want)) | (got == want)
-        largest = want.dtype.type(format.max) * (1 + want.dtype.type(format.u) / 2)
-        overflow = np.isinf(got) & (abs(want) + allowed >= largest) & (np.signbit(got) == np.signbit(want))
-        excused = same | overflow | (budget.may_overflow & ~np.isfinite(got))
-        ratio = np.where(excused, 0, np.where(np.isfinite(got) & np.isfinite(want), ratio, np.inf))
+        finite = np.isfinite(got), np.isfinite(want)
+        if not (finite[0].all() and finite[1].all()):
+            same = (np.isnan(got) & np.isnan(want)) | (got == want)
+            largest = want.dtype.type(format.max) * (1 + want.dtype.type(format.u) / 2)
+            overflow = np.isinf(got) & (abs(want) + allowed >= largest) & (np.signbit(got) == np.signbit(want))
+            excused = same | overflow | (budget.may_overflow & ~finite[0])
+            ratio = np.where(excused, 0, np.where(finite[0] & finite[1], ratio, np.inf))
         at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-        ulps = 0.0 if excused[at] else float(error[at] / format.ulp(want[at]))
     verdict = Verdict(
         ratio=float(ratio[at]),
-        ulps=ulps,
         index=tuple(map(int, at)),
         wrong=int((ratio > 1).sum()),
         size=int(want.size),
         got=float(got[at]),
         want=float(want[at]),
         allowed=float(allowed[at]),
+        error=float(error[at]),
+        format=format,
         problem="",
     )
     return replace(verdict, problem=_sentence(verdict)) if verdict.wrong else verdict
@@ -337,6 +361,6 @@ def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
 def _sentence(v: Verdict) -> str:
     return (
         f"{v.wrong} of {v.size} elements wrong; the worst at {list(v.index)}: got {v.got!r} ({v.got.hex()}), "
-        f"want {v.want!r} ({v.want.hex()}); error {abs(v.got - v.want):.3g}, allowed {v.allowed:.3g} "
+        f"want {v.want!r} ({v.want.hex()}); error {v.error:.3g}, allowed {v.allowed:.3g} "
         f"({v.ratio:.3g} times the budget, {v.ulps:.3g} ulp)"
     )

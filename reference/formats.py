@@ -45,8 +45,10 @@ class Format:
 
     def round(self, x: FloatArray) -> FloatArray:
         """x, rounded to nearest, ties to even, in the dtype of x; beyond the largest number, infinity."""
-        ulp = self.ulp(x)
         with np.errstate(all="ignore"):
+            if hasattr(np, self.name):
+                return np.asarray(x.astype(self.name).astype(x.dtype))
+            ulp = self.ulp(x)
             near = np.where(np.isfinite(x), np.rint(x / ulp) * ulp, x)
             return np.where(abs(near) > self.max, np.copysign(np.inf, near), near)
 

@@ -161,6 +161,8 @@ class Loss:
     def _home(self, name: str, gradient: FloatArray, shape: tuple[int, ...] | None) -> FloatArray:
         """Sum over what was broadcast, and put the argument's axes back in its own order."""
         axis = self.last.get(name)
+        if axis is None and gradient.shape == shape:
+            return gradient
         if shape is None:  # an intermediate: it has the shape of its partial, and nothing was broadcast
             return gradient if axis is None else np.moveaxis(gradient, -1, axis)
         if axis is not None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import mpmath
@@ -165,7 +165,7 @@ class Curvature:
             depth += K + np.log2(max(self.here.value.size, 2))
         for name, (want, scale, defined) in self._derivatives(reduction).items():
             allowed = format.u * (abs(want) + depth * scale / self._doubt) + format.step
-            found[name] = Budget(want, np.where(defined, allowed, np.inf), ~defined)
+            found[name] = Budget(want, np.where(defined, allowed, np.inf), partial(np.logical_not, defined))
         return found
 
     @cached_property

@@ -78,11 +78,11 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
             budget = replace(budget, allowed=budget.allowed + extra)
         if entry.shape is not None:
             none = np.zeros(entry.shape)
-            return Budget(none, none + np.inf, none == none)
+            return Budget(none, none + np.inf, lambda: True)
         if entry.noise is not None:
             free = np.broadcast_to(entry.noise(case, quantity), budget.want.shape)
             want = np.where(free & ~np.isfinite(budget.want), 0, budget.want)
-            budget = Budget(want, np.where(free, np.inf, budget.allowed), budget.may_overflow | free)
+            budget = Budget(want, np.where(free, np.inf, budget.allowed), partial(np.logical_or, budget.may_overflow, free))
     return budget
 
 

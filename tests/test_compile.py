@@ -63,12 +63,16 @@ class Graph:
 
 
 def graphs(config: pytest.Config) -> Iterator[Graph]:
-    """By default two, of plain calls, static and dynamic; with --compile-all one of each loss, of every pair of its options."""
+    """By default two, of plain calls: static, to inductor's code, and dynamic, to the graph that it would be given.
+
+    With --compile-all also the code of the dynamic one, and a graph of each loss, of every pair of its options.
+    """
     seed, rows, (device, *_) = config.getoption("--seed"), compilable(config), devices(config)
     plain = tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows)
     yield Graph("static", plain, dynamic=False)
-    yield Graph("dynamic", plain, dynamic=True)
+    yield Graph("dynamic", plain, dynamic=True, backend="aot_eager")
     if config.getoption("--compile-all"):
+        yield Graph("all_dynamic", plain, dynamic=True)
         for row in rows:
             turns = zip(row.few(), itertools.cycle(row.reductions), strict=False)
             several = (Case(row, variant, reduction, FORMATS["float32"], device, "typical", seed) for variant, reduction in turns)

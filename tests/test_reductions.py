@@ -120,7 +120,7 @@ def test_each_reduction_is_that_of_the_unreduced_values(unreduced: Case, subject
         divide = DIVISOR.get((case.row.name, reduction), _elements if "mean" in reduction else _one)
         with np.errstate(all="ignore"):
             parts = values / divide(drawn.arguments, drawn.options, values)
-            budget = Budget(np.asarray(parts.sum()), rounding(case, parts), False)
+            budget = Budget(np.asarray(parts.sum()), rounding(case, parts))
         judge(case, "value", array(call_function(subject, case.row, case.variant, given, reduction)), budget)
 
 

@@ -124,7 +124,7 @@ def stored(budget: Budget, format: Format | None) -> Budget:
     if format is None:
         return budget
     over = abs(budget.want) > format.max
-    return replace(budget, allowed=budget.allowed + format.u * abs(budget.want) + format.step, may_overflow=budget.may_overflow | over)
+    return replace(budget, allowed=budget.allowed + format.u * abs(budget.want) + format.step, overflow=lambda: budget.may_overflow | over)
 
 
 def beyond(
