@@ -25,13 +25,14 @@ class Form:
     axes: Mapping[str, int]
 
     def shape(self, spec: str) -> Shape:
-        """`N C 1` names axes and sizes; `*` is every axis, `*-C` every axis but C."""
+        """`N C 1` names axes and sizes; `*` is every axis, `*-C` every axis but C; `S:4` is 4 where there is no S."""
         sizes: list[int] = []
         for word in spec.split():
             if word[0] == "*":
                 sizes += [n for axis, n in self.axes.items() if axis not in word[2:].split("-")]
             else:
-                sizes.append(int(word) if word.isdigit() else self.axes[word])
+                axis, _, otherwise = word.rpartition(":")
+                sizes.append(self.axes.get(axis, int(otherwise)) if otherwise.isdigit() else self.axes[word])
         return tuple(sizes)
 
 
@@ -235,7 +236,7 @@ CATALOG: tuple[Row, ...] = (
     _regression(
         "HuberLoss",
         "huber_loss",
-        options={"delta": (1.0, 0.25, 2.7)},
+        options={"delta": (1.0, 0.25, 2.7, 30.0)},
         kinks=kinks.residual(lambda o: (0.0, o["delta"], -o["delta"])),
     ),
     Row(
@@ -243,7 +244,7 @@ CATALOG: tuple[Row, ...] = (
         "smooth_l1_loss",
         (INPUT, TARGET),
         ELEMENTS,
-        options={"beta": (1.0, 0.0, 0.25, 2.7)},
+        options={"beta": (1.0, 0.0, 0.25, 2.7, 30.0)},
         kinks=kinks.residual(lambda o: (0.0, o["beta"], -o["beta"])),
         many=MANY,
         elementwise=True,
@@ -371,7 +372,7 @@ CATALOG: tuple[Row, ...] = (
             Form("unbatched", {"C": 5, "F": 4}),
             Form("k1", {"N": 4, "C": 4, "d1": 4, "F": 4}),
         ),
-        options={"ignore_index": (None, 0, 255), "label_smoothing": (0.0, 0.1, 1.0)},
+        options={"ignore_index": (None, 0, -1, 255), "label_smoothing": (0.0, 0.1, 1.0)},
         valid=lambda c, o, f: c["target"].label != "probabilities" or o["ignore_index"] is None,
         wide=(Form("wide4099", {"N": 4, "C": 4099, "F": 3}),),
         since="2.13",
@@ -433,7 +434,7 @@ CATALOG: tuple[Row, ...] = (
         "triplet_margin_loss",
         (argument("anchor", "real"), argument("positive", "real"), argument("negative", "real")),
         VECTORS,
-        options={"margin": (1.0, 0.25), "p": (2.0, 1.0, 3.0), "eps": (1e-6, 0.125), "swap": (False, True)},
+        options={"margin": (1.0, 0.25), "p": (2.0, 1.0, 3.0, 4.0, 2.5, 0.5), "eps": (1e-6, 0.125), "swap": (False, True)},
         kinks=kinks.triplet,
         many=Form("many", {"N": 2, "D": 65_537}),
         intermediates=True,
@@ -451,17 +452,18 @@ CATALOG: tuple[Row, ...] = (
         "CTCLoss",
         "ctc_loss",
         (
-            argument("log_probs", "log_probability_last"),
-            Argument("targets", (Choice("", "alignment", "*-T-C 4"), Choice("concatenated", "alignment", "*-T-C 4"))),
-            argument("input_lengths", "alignment", "*-T-C"),
-            argument("target_lengths", "alignment", "*-T-C"),
+            argument("log_probs", "log_probability_last", "*-S"),
+            Argument("targets", tuple(Choice(label, "alignment", "*-T-C-S S:4") for label in ("", "concatenated"))),
+            argument("input_lengths", "alignment", "*-T-C-S"),
+            argument("target_lengths", "alignment", "*-T-C-S"),
         ),
         (Form("batch", {"T": 11, "N": 4, "C": 5}), Form("unbatched", {"T": 10, "C": 5})),
         options={"blank": (0, 2, 4), "zero_infinity": (False, True)},
         valid=_aligned,
         finish=structured.alignment,
         also=("short", "repeats", "empty_targets", "no_frames"),
-        many=Form("many", {"T": 150, "N": 2, "C": 40}),
+        many=Form("many", {"T": 150, "N": 2, "C": 40, "S": 30}),
+        wide=(Form("wide1100", {"T": 33, "N": 2, "C": 1100, "S": 12}),),
     ),
     Row(
         "AdaptiveLogSoftmaxWithLoss",
@@ -478,6 +480,7 @@ CATALOG: tuple[Row, ...] = (
         module_only=("div_value",),
         reductions=("none", "mean"),
         finish=structured.adaptive_layers,
+        also=("head", "last_cluster"),
         intermediates=True,
     ),
     Row(

@@ -227,7 +227,7 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
         yield "all_ignored"
     if "N" in variant.form.axes and row.finish is None:
         yield "empty"
-    if row.finish is None:
+    if row.finish is None or "N" in variant.form.axes:
         yield "single"
     if (
         "C" in variant.form.axes

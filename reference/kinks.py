@@ -29,7 +29,7 @@ def residual(points: Callable[[Options], tuple[float, ...]]) -> Callable[..., No
         near = np.array([p + s for p in points(options) for s in (0.0, 0.25, -0.25)])
         target = _grid(rng, arguments["target"].shape)
         arguments["target"][...] = target
-        arguments["input"][...] = target + rng.permuted(np.resize(near, target.shape))
+        arguments["input"][...] = format.round(target + rng.permuted(np.resize(near, target.shape)))
 
     return place
 

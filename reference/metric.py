@@ -162,8 +162,8 @@ def pairwise_distance(p: float = 2.0, eps: float = 1e-6) -> Distance:
             on = abs(z) == d[..., None]
             slope = np.where(on, sign(z) / np.where(on, 1, 0).sum(-1, keepdims=True), number(0, z))
         else:
-            slope = sign(z) * divide(abs(z), d[..., None]) ** (number(p, z) - 1)
-            slope = np.where(z == 0, number(0, z), slope)
+            share = np.where(z == 0, number(1, z), divide(abs(z), d[..., None]))  # of nothing, and sign(0) is 0
+            slope = sign(z) * share ** (number(p, z) - 1)
         return d, slope, -slope
 
     return distance

@@ -36,12 +36,19 @@ def alignment(rng: Rng, arguments: Arguments, options: Options, format: Format, 
 def adaptive_layers(
     rng: Rng, arguments: Arguments, options: Options, format: Format, choices: Any, regime: str
 ) -> None:
-    """A head with one entry per cluster, and for each cluster two layers, the inner one narrower each time."""
+    """A head with one entry per cluster, and for each cluster two layers, the inner one narrower each time.
+
+    In `head` and `last_cluster`, all targets are there.
+    """
     features, cutoffs, classes = arguments["input"].shape[-1], options["cutoffs"], 12
 
     def layer(*shape: int) -> Any:
         return format.round(0.5 * rng.standard_normal(shape))
 
+    if regime == "head":
+        arguments["target"] %= cutoffs[0]
+    elif regime == "last_cluster":
+        arguments["target"] = cutoffs[-1] + arguments["target"] % (classes - cutoffs[-1])
     arguments["head_weight"] = layer(cutoffs[0] + len(cutoffs), features)
     if "head_bias" in arguments:
         arguments["head_bias"] = layer(cutoffs[0] + len(cutoffs))

@@ -73,10 +73,11 @@ AT_ONCE = 6
 
 @lru_cache
 def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
-    """(variant, regime): in `typical` every variant, or (unless `full`) every pair of options; else a few of those."""
+    """(variant, regime): in `typical` every variant (unless `full`, in other forms than the first every pair of options); else a few of those."""
     entry = ROWS[row]
     few = entry.few()
-    calls = [(v, "typical") for v in (entry.variants() if full else few)]
+    pairs = {v.name for v in few}
+    calls = [(v, "typical") for v in entry.variants() if full or v.name in pairs or v.form is entry.forms[0]]
     every = dict.fromkeys(r for v in few for r in regimes(entry, v) if r != "typical")
     for turn, regime in enumerate(every):
         able = [v for v in few if regime in regimes(entry, v)]
@@ -97,9 +98,11 @@ def matrix(
 ) -> Iterator[Case]:
     """Every case of the matrix, but of what is `missing`.
 
-    Every reduction in float32 and at typical inputs; else one of them, turn about, so that each meets every regime.
+    Every reduction in float32, and at typical inputs with every pair of options; else one of them, turn about, so that
+    each meets every regime.
     """
     for row in rows:
+        pairs = {v.name for v in row.few()}
         for device, (turn, dtype) in itertools.product(devices, enumerate(dtypes)):
             if missing(row, dtype, device):
                 continue
@@ -109,7 +112,7 @@ def matrix(
                 reductions = row.reductions
                 if dtype != "float32" and variant.form is row.many:
                     reductions = reductions[1:]  # it is for their sums
-                elif dtype != "float32" and regime != "typical" and often[regime] >= len(reductions):
+                elif dtype != "float32" and often[regime] >= len(reductions) and (regime != "typical" or variant.form is row.forms[0] and variant.name not in pairs):
                     reductions = (reductions[(i + turn) % len(reductions)],)
                 for reduction in reductions:
                     yield Case(row, variant, reduction, FORMATS[dtype], device, regime, seed)

@@ -42,7 +42,7 @@ def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
     """
     loss = truth.definition(**arguments)
     weight = arguments.get("weight")
-    most = abs(weight).max(initial=0) if weight is not None else 1.0
+    most = abs(weight[np.isfinite(weight)]).max(initial=0) if weight is not None else 1.0
     sizes = dict(loss.sizes)
     for name, partial in loss.partials.items():
         if name == "target":

@@ -125,7 +125,7 @@ def _small(variant: Variant, row: Row) -> Variant:
     if row.elementwise and len(variant.form.axes) == 2:
         most = dict(zip(variant.form.axes, (2, 14), strict=True))  # a regime has up to 28 points
     form = Form(variant.form.name, {a: min(n, most.get(a, SIZE)) for a, n in variant.form.axes.items()})
-    choices = {n: replace(c, shape=c.shape.replace(" 4", " 2")) for n, c in variant.choices.items()}
+    choices = {n: replace(c, shape=c.shape.replace(":4", ":2")) for n, c in variant.choices.items()}
     return replace(variant, form=form, choices=choices)
 
 

@@ -79,7 +79,7 @@ MEMORY_DEPARTURES: tuple[Known, ...] = (
         name="scalar_of_a_structured_kernel_holds_a_full_buffer",
         cases=tuple(
             f"{variant}-float32-c* {reduction}"
-            for variant in ("MSELoss-large", *(f"SmoothL1Loss-large{beta}" for beta in ("", "_beta.0.25", "_beta.2.7")))
+            for variant in ("MSELoss-large", *(f"SmoothL1Loss-large{beta}" for beta in ("", "_beta.0.25", "_beta.2.7", "_beta.30.0")))
             for reduction in ("mean", "sum")
         ),
         gives="1 numbers hold 4096",
