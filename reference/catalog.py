@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from . import kinks, structured
@@ -122,16 +123,27 @@ class Row:
 
     def variants(self) -> Iterator[Variant]:
         """Every valid combination of form, choices and options."""
+        return iter(self._variants)
+
+    def few(self) -> list[Variant]:
+        """Variants in which every pair of values of two axes occurs, if it is valid at all."""
+        return list(self._few)
+
+    @cached_property
+    def _few(self) -> tuple[Variant, ...]:
+        return tuple(_pairwise(list(self.variants())))
+
+    @cached_property
+    def _variants(self) -> tuple[Variant, ...]:
+        return tuple(self._combined())
+
+    def _combined(self) -> Iterator[Variant]:
         names = [a.name for a in self.arguments]
         for form, *rest in itertools.product(self.forms, *(a.choices for a in self.arguments), *self.options.values()):
             choices = dict(zip(names, rest[: len(names)], strict=True))
             options = dict(zip(self.options, rest[len(names) :], strict=True))
             if self.valid(choices, options, form):
                 yield Variant(form, choices, options, self._label(form, choices, options))
-
-    def few(self) -> list[Variant]:
-        """Variants in which every pair of values of two axes occurs, if it is valid at all."""
-        return _pairwise(list(self.variants()))
 
     def plain(self, form: Form) -> Variant:
         """Defaults throughout, in a form of one's own."""
@@ -463,7 +475,7 @@ CATALOG: tuple[Row, ...] = (
         finish=structured.alignment,
         also=("short", "repeats", "empty_targets", "no_frames"),
         many=Form("many", {"T": 150, "N": 2, "C": 40, "S": 30}),
-        wide=(Form("wide1100", {"T": 33, "N": 2, "C": 1100, "S": 12}),),
+        wide=(Form("wide1100", {"T": 17, "N": 2, "C": 1100, "S": 7}),),
     ),
     Row(
         "AdaptiveLogSoftmaxWithLoss",

@@ -33,6 +33,8 @@ from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, seed_of
 from reference.loss import Loss
 
+from .cases import by_name
+
 DIGITS, H = 50, mpmath.mpf(10) ** -17
 TILT = 2.0**-30  # relative; H v moves in proportion, and is known to 33 digits
 COLUMN = 2.0**-13  # the step of the differences that bound H: about the cube root of float64's roundoff
@@ -101,6 +103,13 @@ class Curvature:
 
     def cotangent(self, reduction: str) -> FloatArray:
         """c, of the shape of the result."""
+        return self._cotangents[reduction]
+
+    @cached_property
+    def _cotangents(self) -> dict[str, FloatArray]:
+        return {reduction: self._drawn(reduction) for reduction in self.row.reductions}
+
+    def _drawn(self, reduction: str) -> FloatArray:
         rng = np.random.default_rng(seed_of(f"{self.row.name}-{self.variant.name}-{reduction}-cotangent", self.seed))
         return np.asarray(FORMATS["float32"].round(rng.standard_normal(np.shape(self.here.reduce(reduction)))))
 
@@ -218,5 +227,5 @@ def _float(x: FloatArray) -> FloatArray:
 @lru_cache(maxsize=8)  # the cases of one point follow each other
 def curvature(row: str, variant: str, seed: int = 0, moving: str = "") -> Curvature:
     """The derivatives of a variant, by name: made small, but where labels have to fit the frames."""
-    chosen = next(v for v in ROWS[row].variants() if v.name == variant)
+    chosen = by_name(row)[variant]
     return Curvature(ROWS[row], chosen if ROWS[row].finish else small(chosen), seed, moving)

@@ -99,6 +99,7 @@ def applicable(case: Case, quantity: str, version: str) -> list[Divergence]:
     return [e for e in DIVERGENCES if e.matches(case, quantity) and in_release(e.torch, version)]
 
 
+@lru_cache
 def in_release(specifier: str, version: str) -> bool:
     """Whether a release of torch (2.13.0+cpu) is among those specified (>=2.6,<2.14)."""
     return Version(Version(version).base_version) in SpecifierSet(specifier)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Habit:
     allows: Callable[[Any, str, Budget], Budget] | None = None
     but: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def is_current(self) -> bool:
         """Whether this release of torch has it."""
         return RELEASE in SpecifierSet(self.torch)

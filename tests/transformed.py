@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 
 from reference.accuracy import Budget, Truth, compare
-from reference.catalog import ROWS, Form, Variant
+from reference.catalog import ROWS, Form
 from reference.formats import FORMATS, Format
 from reference.inputs import draw
 
-from .cases import Case
+from .cases import Case, by_name
 from .divergences import applicable, widen
 from .habits import Habit
 from .subject import array, differentiable, loss_of, tensor, tensors
@@ -80,14 +80,10 @@ def larger(case: Case) -> Case:
 
 @lru_cache(maxsize=32)
 def _larger_truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth:
-    plain = Case(ROWS[row], _variant(row, variant), "none", FORMATS[format], "cpu", regime, seed).truth
+    plain = Case(ROWS[row], by_name(row)[variant], "none", FORMATS[format], "cpu", regime, seed).truth
     form = plain.variant.form
     grown = replace(plain.variant, form=Form(form.name, {axis: n + 1 for axis, n in form.axes.items()}))
     return replace(plain, variant=grown, drawn=draw(plain.row, grown, regime, plain.format, seed))
-
-
-def _variant(row: str, name: str) -> Variant:
-    return next(v for v in ROWS[row].variants() if v.name == name)
 
 
 def problems(case: Case, found: Found, eager: Found, entry: Habit | None = None) -> list[str]:
