@@ -43,6 +43,9 @@ K = 6
 """Roundings between the inputs and an element. A loss is two to four operations deep: a difference or a product, an
 elementary function (2, as vector libraries promise one unit in the last place), one or two operations after it."""
 
+LABELS = {"sign": (-1.0, 1.0), "probability": (0.0, 1.0)}
+"""The domains of targets that name classes, and the values that do."""
+
 IN_UNITS = {"beta", "delta", "eps", "margin"}
 ADDED = {"eps", "margin"}
 """The options that are compared with the inputs, and so are moved as they are; and those that are added to them."""
@@ -122,6 +125,16 @@ class Truth:
         arrays = _arrays({"": self.arguments[name]}).values()
         return bool(arrays) and all(a.dtype.kind == "f" and not np.all(abs(a) == 1) for a in arrays)
 
+    @property
+    def _inexact(self) -> dict[str, FloatArray]:
+        """The arguments, and 0 for labels, which are exact: signs, and targets of 0 and 1, are names of two classes."""
+        found = _arrays(self.arguments)
+        for name, choice in self.variant.choices.items():
+            if name.startswith("target") and choice.domain in LABELS:
+                exact = np.isin(found[name], LABELS[choice.domain])
+                found[name] = np.where(exact, 0, found[name])
+        return found
+
     @cached_property
     def shifted(self) -> Loss:
         """The loss with, for its partials, how far they change when everything is moved, added up."""
@@ -180,7 +193,7 @@ class Truth:
         """(V): the error that an unreduced value is allowed before it is rounded."""
         loss = self.loss
         with np.errstate(all="ignore"):
-            scale = _finite(terms_of(loss)) + _known(loss.condition(_arrays(self.arguments)))
+            scale = _finite(terms_of(loss)) + _known(loss.condition(self._inexact))
             found = self.depth * (self.format.u * scale + self.format.step)
             if self.rounded is not None:
                 found = found + _finite(abs(self.rounded.value - loss.value))
@@ -319,18 +332,13 @@ class Verdict:
         return self.error / float(self.format.ulp(np.asarray(self.want))) if self.ratio else 0.0
 
 
-def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
-    """Compare element by element. Infinities and NaN must agree in kind and sign.
+def ratios(got: FloatArray, budget: Budget, format: Format) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of every element the error in units of what is allowed, the error, and what is allowed.
 
-    Where the truth rounds to infinity, infinity is right. Where it `may_overflow`, no claim is made on a result that
-    is not finite; one that is finite must be right.
+    Infinities and NaN must agree in kind and sign. Where the truth rounds to infinity, infinity is right. Where it
+    `may_overflow`, no claim is made on a result that is not finite; one that is finite must be right.
     """
     want = budget.want
-    if got.shape != want.shape:
-        problem = f"has shape {got.shape}, not {want.shape}"
-        return Verdict(np.inf, (), 1, 1, np.nan, np.nan, 0.0, np.inf, format, problem)
-    if not want.size:
-        return Verdict(0.0, (), 0, 0, np.nan, np.nan, 0.0, 0.0, format, "")
     with np.errstate(all="ignore"):
         error = abs(got.astype(want.dtype) - want)
         allowed = np.where(np.isnan(budget.allowed), np.inf, budget.allowed)
@@ -342,7 +350,19 @@ def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
             overflow = np.isinf(got) & (abs(want) + allowed >= largest) & (np.signbit(got) == np.signbit(want))
             excused = same | overflow | (budget.may_overflow & ~finite[0])
             ratio = np.where(excused, 0, np.where(finite[0] & finite[1], ratio, np.inf))
-        at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    return ratio, error, allowed
+
+
+def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
+    """The verdict on an array: of its shape, and of the worst of its elements."""
+    want = budget.want
+    if got.shape != want.shape:
+        problem = f"has shape {got.shape}, not {want.shape}"
+        return Verdict(np.inf, (), 1, 1, np.nan, np.nan, 0.0, np.inf, format, problem)
+    if not want.size:
+        return Verdict(0.0, (), 0, 0, np.nan, np.nan, 0.0, 0.0, format, "")
+    ratio, error, allowed = ratios(got, budget, format)
+    at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
     verdict = Verdict(
         ratio=float(ratio[at]),
         index=tuple(map(int, at)),

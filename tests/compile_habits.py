@@ -39,7 +39,7 @@ COMPILED: tuple[Habit, ...] = (
         ("GaussianNLLLoss-*",),
         "refuses",
         "`if torch.any(var < 0): raise` looks at the data, which a full graph cannot; without fullgraph the graph breaks there",
-        says="data-dependent",
+        says="dependent",
         link="https://github.com/pytorch/pytorch/issues/194503",
     ),
     Habit(
@@ -60,7 +60,7 @@ COMPILED: tuple[Habit, ...] = (
         ("AdaptiveLogSoftmaxWithLoss-*-module",),
         "refuses",
         "rows are picked by the cluster of their class, and asked how many they are",
-        says="data-dependent",
+        says="dependent",
         torch=">=2.10",
         link="https://github.com/pytorch/pytorch/issues/194765",
     ),

@@ -56,7 +56,13 @@ TRACED: tuple[Habit, ...] = (
     _accepts(
         "dtypes_of_nll",
         "the decomposition looks up classes of any integer or boolean dtype, and weights of any",
-        *(f"{loss}-*-{fault}" for loss in NLL for fault in ("target-int32", "target-boolean", "weight-integer", "weight-boolean")),
+        *(f"{loss}-*-{fault}" for loss in NLL for fault in ("target-boolean", "weight-integer", "weight-boolean")),
+    ),
+    _accepts(
+        "narrow_classes_of_nll",
+        "so does gather, which the decomposition looks them up with",
+        *(f"{loss}-*-target-int32" for loss in NLL),
+        torch=">=2.7",
     ),
     _accepts(
         "one_weight_for_all_classes",

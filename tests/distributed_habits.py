@@ -32,11 +32,10 @@ SHARDED: tuple[Habit, ...] = (
     ),
     Habit(
         "ignore_index_past_the_classes",
-        ("*_ignored*ignore_index.255*-by_class-*",),
+        tuple(f"*_ignored_weight{index}-*-by_class-*" for index in ("", "_ignore_index.m1", "_ignore_index.255")),
         "refuses",
-        "a class that is none, and is ignored, is looked up all the same",
-        says="index 255 is out of bounds",
-        but=("*label_smoothing*",),
+        "the weight of a class that is none, and is ignored, is looked up all the same",
+        says="is out of bounds",
     ),
     Habit(
         "mean_of_uneven_rows",

@@ -48,9 +48,13 @@ class Judge:
         It does where the error is within it, and in its units, which are not larger, no worse than what is recorded.
         """
         __tracebackhide__ = True
-        worst = self.worst.get((case.row.name, case.format.name, case.device, ""), {"rank": -1.0})["rank"]
-        if not compare(got, quick, case.format).ratio <= min(worst, 1.0):
+        if not compare(got, quick, case.format).ratio <= self.settled(case):
             self(case, quantity, got, case.truth.gradients(case.reduction, cotangent)[quantity], cotangent)
+
+    def settled(self, case: Case) -> float:
+        """The error, in units of a budget that is not the whole one, of which there is nothing to say or to record."""
+        recorded = self.worst.get((case.row.name, case.format.name, case.device, ""), {"rank": -1.0})["rank"]
+        return min(recorded, 1.0)
 
     def is_noise(self, case: Case, quantity: str) -> bool:
         """Whether two calls may differ, as torch is known to return what happened to be in memory."""

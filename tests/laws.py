@@ -19,17 +19,15 @@ from reference.catalog import CATALOG, Row
 from .measured import Draw, Found, Losses
 
 Body = Callable[[Losses, Draw], Iterator[str]]
-FORMATS = ("float32", "bfloat16")  # one that torch computes in, and one that it widens
-NO_HALF = ("float64", "float32")
+FORMATS = ("float64", "float32")  # in half precision two sides that may differ by their budgets differ by much
 
 
 @dataclass(frozen=True)
 class Law:
-    """A law: its name, what it says, and the formats in which torch has the losses that it is about."""
+    """A law: its name and what it says."""
 
     name: str
     body: Body
-    formats: tuple[str, ...] = FORMATS
     torch: bool = True  # whether torch has the loss at all
     examples: int = 6
 
@@ -70,8 +68,7 @@ def _every_loss(body: Callable[[Row, Losses, Draw], Iterator[str]]) -> None:
     for row in (row for row in CATALOG if row.finish is None):
         applied = functools.partial(body, row)
         applied.__doc__ = body.__doc__
-        formats = NO_HALF if row.name in ("MultiMarginLoss", "MultiLabelMarginLoss") else FORMATS
-        LAWS.append(Law(f"{body.__name__}-{row.name}", applied, formats, examples=2))
+        LAWS.append(Law(f"{body.__name__}-{row.name}", applied, examples=2))
 
 
 @_every_loss

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from .balls import Ball
-from .laws import NO_HALF, law, one_hot, same
+from .laws import law, one_hot, same
 from .measured import Draw, Losses
 
 # -- classes ----------------------------------------------------------------------------------------------------
@@ -74,8 +73,7 @@ def the_gradient_over_the_classes_sums_to_zero(f: Losses, draw: Draw) -> Iterato
     x, w, q = draw.numbers(n, c), draw.weights(c), draw.distributions(n, c)
     yield f.cross_entropy(x, q, weight=w).gradient("input").sum(1).differs(0)
     target = draw.classes(c, n)
-    if f.format.digits >= 24:
-        yield f.multi_margin_loss(x, target, p=draw.pick(1, 2)).gradient("input").sum(1).differs(0)
+    yield f.multi_margin_loss(x, target, p=draw.pick(1, 2)).gradient("input").sum(1).differs(0)
 
 
 @law
@@ -138,18 +136,16 @@ def the_scale_of_element_weights_changes_no_mean(f: Losses, draw: Draw) -> Itera
     )
 
 
-@law
+@law(examples=2)
 def weight_1_is_no_weight(f: Losses, draw: Draw) -> Iterator[str]:
     """Weights of 1, per class or per element, change nothing."""
     n, c = draw.sizes(2)
     x, t, y, r = draw.numbers(n, c), draw.shares(n, c), draw.classes(c, n), draw.reduction()
-    of_classes: dict[Any, Any] = {f.nll_loss: y, f.cross_entropy: draw.pick(y, t), f.multilabel_soft_margin_loss: t}
-    of_elements = [f.l1_loss, f.mse_loss, f.huber_loss, f.binary_cross_entropy_with_logits]
-    if f.format.digits >= 24:
-        of_classes[f.multi_margin_loss] = y
-    loss = draw.pick(*of_classes, *of_elements)
-    target, ones = of_classes.get(loss, t), np.ones(c if loss in of_classes else (n, c))
-    yield from same(loss(x, target, reduction=r), loss(x, target, weight=ones, reduction=r), "input")
+    of_classes = ((f.nll_loss, y), (f.cross_entropy, draw.pick(y, t)), (f.multilabel_soft_margin_loss, t), (f.multi_margin_loss, y))
+    of_elements = ((loss, t) for loss in (f.l1_loss, f.mse_loss, f.huber_loss, f.binary_cross_entropy_with_logits))
+    for weighted, ones in ((of_classes, np.ones(c)), (of_elements, np.ones((n, c)))):
+        for loss, target in weighted:
+            yield from same(loss(x, target, reduction=r), loss(x, target, weight=ones, reduction=r), "input")
 
 
 @law
@@ -286,7 +282,7 @@ def stirlings_term_depends_on_the_target_alone(f: Losses, draw: Draw) -> Iterato
 # -- sequences --------------------------------------------------------------------------------------------------
 
 
-@law(formats=NO_HALF)
+@law
 def ctc_sums_over_alignments(f: Losses, draw: Draw) -> Iterator[str]:
     """CTC is minus the log of the summed probability of all frame labellings that spell the target: counted out."""
     frames, classes, blank = draw.pick(1, 2, 3, 4), draw.pick(2, 3), draw.pick(0, 1)

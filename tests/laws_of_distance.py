@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .laws import NO_HALF, law, same
+from .laws import law, same
 from .measured import Draw, Losses
 
 # -- residuals --------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def a_dissimilar_pair_is_a_ranking(f: Losses, draw: Draw) -> Iterator[str]:
     yield f.hinge_embedding_loss(x, np.ones(shape), margin=m).value.differs(x)
 
 
-@law(formats=NO_HALF)
+@law
 def one_label_is_a_class(f: Losses, draw: Draw) -> Iterator[str]:
     """The multi-label margin loss of a single label is the multi-class one."""
     n, c = draw.sizes(2)
@@ -103,7 +103,7 @@ def one_label_is_a_class(f: Losses, draw: Draw) -> Iterator[str]:
     yield from same(f.multilabel_margin_loss(x, labels), f.multi_margin_loss(x, y), "input")
 
 
-@law(formats=NO_HALF)
+@law
 def margins_see_differences_of_scores(f: Losses, draw: Draw) -> Iterator[str]:
     """A constant added to all scores changes no margin; k times the scores and the margin, k**p times the loss."""
     n, c = draw.sizes(2)

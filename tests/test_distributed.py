@@ -50,19 +50,21 @@ class Sharded:
 
 
 def cases(seed: int) -> list[Sharded]:
-    """Batched, every pair of options; those that are refused last, and then a right one once more.
+    """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
     Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it: by chance as many on each rank, it could be right by chance.
     """
     row, found = ROWS["CrossEntropyLoss"], []
-    for variant, reduction in itertools.product(row.few(), row.reductions):
+    pairs = {variant.name for variant in row.few()}
+    for variant, reduction in itertools.product(row.variants(), row.reductions):
+        axes = AXES if variant.name in pairs else ["by_class"] if not variant.options["label_smoothing"] and variant.form is row.forms[0] else []
         target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
         if variant.form.name in ("batch", "k1") and (target == "ignored" or ignore == -100):
             case = Case(row, variant, reduction, FORMATS["float64"], "cpu", "typical", seed)
             form = Form(variant.form.name, {**variant.form.axes, **SIZES})
             drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
             case = elsewhere(case, replace(case.truth, drawn=drawn))
-            found += [Sharded(case, axis, ranks) for axis in AXES for ranks in (WORLD // 2, WORLD)]
+            found += [Sharded(case, axis, ranks) for axis in axes for ranks in (WORLD // 2, WORLD)]
     found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis == "by_class"))
     return [*found, replace(found[0], after="-after_a_refusal")]
 

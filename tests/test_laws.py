@@ -18,6 +18,7 @@ from reference.inputs import seed_of
 
 from . import laws_of_chance, laws_of_distance  # noqa: F401 (they enter their laws in the list)
 from .calls import devices, formats
+from .laws import FORMATS as LAW_FORMATS
 from .laws import LAWS, Law
 from .measured import AbsentError, Draw, Losses
 
@@ -32,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "law" in metafunc.fixturenames:
         found = [(law, "oracle", FORMATS["float64"], "cpu") for law in LAWS]
         for law, device in itertools.product(LAWS, devices(metafunc.config)):
-            found += [(law, "torch", format, device) for format in formats(metafunc.config, law.formats) if law.torch]
+            found += [(law, "torch", format, device) for format in formats(metafunc.config, LAW_FORMATS) if law.torch]
         ids = [f"{law.name}-{of}-{format.name}-{device}" for law, of, format, device in found]
         metafunc.parametrize(("law", "of", "format", "device"), found, ids=ids)
 
