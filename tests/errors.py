@@ -158,13 +158,19 @@ CHUNKED_RULES = (
     refused("LinearCrossEntropy", "linear_weight", "missing_axis", RuntimeError, "Index tensor must have the same number of dimensions", _CHUNKS, forms="k*"),
     wrong("LinearCrossEntropy", "linear_bias weight", "integer boolean complex", "number", "converted to the dtype of input; of complex numbers the imaginary part is lost", forms="batch"),
     refused("LinearCrossEntropy", "weight", "list", RuntimeError, "Expected a value of type 'Optional[Tensor]' for argument 'weight'", PARSER, forms="batch"),
-    # class probabilities come in chunks since 2.15
-    refused("LinearCrossEntropy", "weight", "list", RuntimeError, "Expected a value of type 'Optional[Tensor]' for argument 'weight'", PARSER, forms="*_probabilities", torch=">=2.15"),
-    wrong("LinearCrossEntropy", "weight", "complex", "number", "converted to the dtype of input: the imaginary part is lost", forms="*_probabilities", torch=">=2.15"),
-    wrong("LinearCrossEntropy", "weight", "axis0.one missing_axis", "number", "one weight is broadcast to all classes", forms="*_probabilities", torch=">=2.15"),
+    # class probabilities come in chunks since 2.14, unreduced ones since 2.15
     wrong("LinearCrossEntropy", "weight", "other_device", "RuntimeError", _MIXED, says="is not on the expected device", stage="backward", forms="*_probabilities", reductions="none", torch=">=2.15"),
-    wrong("LinearCrossEntropy", "weight", "other_device", "number|nan|inf", _MIXED, forms="*_probabilities", torch=">=2.15"),
-    refused("LinearCrossEntropy", "weight", "axis* extra_axis", RuntimeError, "must match the size of tensor b", BROADCAST, forms="*_probabilities", torch=">=2.15"),
+    wrong("LinearCrossEntropy", "weight", "other_device", "number|nan|inf", _MIXED, forms="*_probabilities", reductions="mean sum", torch=">=2.14"),
+    *(
+        rule
+        for since, reductions in ((">=2.14", "mean sum"), (">=2.15", "none"))
+        for rule in (
+            refused("LinearCrossEntropy", "weight", "list", RuntimeError, "Expected a value of type 'Optional[Tensor]' for argument 'weight'", PARSER, forms="*_probabilities", torch=since, reductions=reductions),
+            wrong("LinearCrossEntropy", "weight", "complex", "number", "converted to the dtype of input: the imaginary part is lost", forms="*_probabilities", torch=since, reductions=reductions),
+            wrong("LinearCrossEntropy", "weight", "axis0.one missing_axis", "number", "one weight is broadcast to all classes", forms="*_probabilities", torch=since, reductions=reductions),
+            refused("LinearCrossEntropy", "weight", "axis* extra_axis", RuntimeError, "must match the size of tensor b", BROADCAST, forms="*_probabilities", torch=since, reductions=reductions),
+        )
+    ),
     wrong("LinearCrossEntropy", "weight", "axis0.longer", "number", "the size of weight is not checked: what is too long is not looked at", forms="batch unbatched"),
     wrong("LinearCrossEntropy", "weight", "axis0.shorter", "number", "the size of weight is not checked: this target does not reach its end", forms="unbatched"),
     refused("LinearCrossEntropy", "weight", "axis0.shorter axis0.one", IndexError, "index out of range in self", _CHUNKS, forms="batch unbatched"),
