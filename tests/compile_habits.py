@@ -6,16 +6,27 @@ from dataclasses import replace
 
 from .habits import Habit, near_one
 
+_BEHIND_THE_END = (
+    "the decomposition looks for the first -1 in a copy of the target from which it has just been cut away, and goes on over the classes behind it"
+)
+
 DECOMPOSED: tuple[Habit, ...] = (
     Habit(
         "multilabel_margin_decomposition",
-        ("MultiLabelMarginLoss-batch*", "MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*"),
+        ("MultiLabelMarginLoss-batch*",),
         "wrong",
-        "the decomposition looks for the first -1 in a copy of the target from which it has just been cut away, and goes "
-        "on over the classes behind it",
+        _BEHIND_THE_END,
         torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
-        but=("MultiLabelMarginLoss-unbatched-*float16-*-typical",),  # of the one row that is drawn there it makes no difference
+    ),
+    Habit(
+        "multilabel_margin_decomposition_of_a_row",
+        ("MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*"),
+        "wrong",
+        _BEHIND_THE_END,
+        torch="<2.14",
+        link="https://github.com/pytorch/pytorch/issues/185464",
+        sometimes=True,
     ),
     Habit(
         "margin_losses_keep_the_batch",

@@ -564,6 +564,20 @@ got = F.linear_cross_entropy(x, w, torch.tensor([0]))
         departure=departures.may_overflow,
     ),
     Divergence(
+        "half-layers-overflow",
+        cases=("AdaptiveLogSoftmaxWithLoss-*-float16-*-large", "AdaptiveLogSoftmaxWithLoss-*-float16-*-offset"),
+        of=EVERY,
+        why="the scores of a cluster are rounded to float16, and overflow where their differences need not",
+        reproducer="""
+m = torch.nn.AdaptiveLogSoftmaxWithLoss(2, 4, [2], div_value=1.0, dtype=torch.float16)
+torch.nn.init.constant_(m.head.weight, 200.0)
+got = m(torch.full((1, 2), 300.0, dtype=torch.float16), torch.tensor([0])).loss
+""",
+        gives=NAN,
+        true=1.0986122886681098,
+        departure=departures.may_overflow,
+    ),
+    Divergence(
         "powers-leave-the-format",
         cases=("CosineEmbeddingLoss-*", "TripletMargin*-*-huge", "TripletMargin*-*-float16-*"),
         of=EVERY,
@@ -707,5 +721,19 @@ got = x.grad[0, 0]
         true=0.0,
         link="https://github.com/pytorch/pytorch/issues/52241",
         departure=departures.ctc_through_softmax,
+    ),
+    Divergence(
+        "ctc-impossible-nan",
+        cases=("CTCLoss-*-nan_log_probs",),
+        of=("log_probs",),
+        why="a NaN at a label that no spelling of the target can have in that frame is added to the sum over the spellings all the same",
+        reproducer="""
+x = torch.zeros(3, 1, 3).log_softmax(-1).index_put_((torch.tensor(2), torch.tensor(0), torch.tensor(1)), torch.tensor(float("nan"))).requires_grad_()
+F.ctc_loss(x, torch.tensor([[1, 2]]), (3,), (2,)).backward()
+got = x.grad[2, 0, 1]
+""",
+        gives=NAN,
+        true=0.0,
+        departure=departures.may_overflow,
     ),
 )
