@@ -13,6 +13,8 @@ The recipe, and the measurements that it comes from (torch 2.13, CPU, two shared
   the spread of pairs of 1 ms falls from 10 to 60 % to 2 to 13 %.
 - *The smallest slowdown it could not have missed* stands in every row, and `same` needs the whole interval to lie
   within 5 %. Otherwise a row is `undecided`, which is a result.
+- *Ratios repeat.* Of six runs of `--quick`, one after the other, no two intervals of a row are disjoint (120 pairs of
+  runs of a row); the ratio that one of two runs gives lies in the other's interval in 210 of 240.
 - *Canaries.* Each run times an identical twin, twins slowed by 5 and 10 %, and a plain copy. If one of them comes out
   wrong, nothing else is believed. `python -m benchmarks.selfcheck` measures false alarms and power at length.
 - *Two releases meet live*, a process each, in several launches: what differs from process to process (memory layout;
