@@ -25,7 +25,7 @@ EXPORTED: tuple[Habit, ...] = (
         ("AdaptiveLogSoftmaxWithLoss-*",),
         "refuses",
         "rows are picked by the cluster of their class",
-        says="",
+        says="Could not guard on data-dependent expression",
         link="https://github.com/pytorch/pytorch/issues/194765",
     ),
     Habit(
