@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a module with torch.nn.functional's names, to be held to the specification in torch's place",
     )
     group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
-    group.addoption("--compile-all", action="store_true", help="compile with inductor every pair of options of every loss, and the bad calls that compiled losses are known to accept")
+    group.addoption("--compile-all", action="store_true", help="compile with inductor every pair of options of every loss, dynamic shapes, a class past the end, and the bad calls that compiled losses are known to accept")
     group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
 
 
@@ -112,7 +112,7 @@ def _order(item: pytest.Item) -> tuple[int, int, str, str, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """In a worker of pytest-xdist, report calls alone: of so many short tests most messages say that all is well."""
+    """In a worker of pytest-xdist, report calls alone, not that tests start, end, or are set up: of so many short ones that all is well."""
     if not hasattr(item.config, "workerinput") or item.config.getoption("xmlpath", None):  # which counts on all three
         return None
     for report in runtestprotocol(item, log=False, nextitem=nextitem):

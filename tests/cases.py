@@ -74,7 +74,7 @@ AT_ONCE = 6
 
 @lru_cache
 def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
-    """(variant, regime): in `typical` every variant (unless `full`, in other forms than the first every pair of options); else a few of those."""
+    """(variant, regime): every pair of options in `typical`, every combination in the first form or in all if `full`; else a few of them."""
     entry = ROWS[row]
     few = entry.few()
     pairs = {v.name for v in few}
@@ -112,12 +112,16 @@ def matrix(
                 calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:])
             often = Counter(regime for _, regime in calls)
             for i, (variant, regime) in enumerate(calls):
-                reductions = row.reductions
-                once = regime != "typical" or (variant.form not in row.wide[:1] and variant.name not in pairs)
-                if dtype != "float32" and variant.form is row.many:
-                    reductions = reductions[1:] if dtype != "float64" else reductions[1:2]  # it is for their sums
-                elif once and often[regime] >= len(reductions):
-                    one = reductions[(i + turn) % len(reductions)]
-                    reductions = (one,) if dtype != "float32" else tuple(dict.fromkeys(["none", one]))
-                for reduction in reductions:
+                every = often[regime] < len(row.reductions) or (regime == "typical" and (variant.name in pairs or variant.form in row.wide[:1]))
+                for reduction in _reductions(row, variant, dtype, None if every else i + turn):
                     yield Case(row, variant, reduction, FORMATS[dtype], device, regime, seed)
+
+
+def _reductions(row: Row, variant: Variant, dtype: str, turn: int | None) -> tuple[str, ...]:
+    """All, or the one whose turn it is, in float32 with `none`; of many elements in other dtypes those that add them up."""
+    if dtype != "float32" and variant.form is row.many:
+        return row.reductions[1:2] if dtype == "float64" else row.reductions[1:]
+    if turn is None:
+        return row.reductions
+    one = row.reductions[turn % len(row.reductions)]
+    return (one,) if dtype != "float32" else tuple(dict.fromkeys(("none", one)))

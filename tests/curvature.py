@@ -107,11 +107,11 @@ class Curvature:
 
     @cached_property
     def _cotangents(self) -> dict[str, FloatArray]:
-        return {reduction: self._drawn(reduction) for reduction in self.row.reductions}
-
-    def _drawn(self, reduction: str) -> FloatArray:
-        rng = np.random.default_rng(seed_of(f"{self.row.name}-{self.variant.name}-{reduction}-cotangent", self.seed))
-        return np.asarray(FORMATS["float32"].round(rng.standard_normal(np.shape(self.here.reduce(reduction)))))
+        found = {}
+        for reduction in self.row.reductions:
+            rng = np.random.default_rng(seed_of(f"{self.row.name}-{self.variant.name}-{reduction}-cotangent", self.seed))
+            found[reduction] = FORMATS["float32"].round(rng.standard_normal(np.shape(self.here.reduce(reduction))))
+        return found
 
     # -- the definition, moved ------------------------------------------------------------------------------
 

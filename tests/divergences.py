@@ -41,6 +41,7 @@ class Divergence:
     absolute:   (case, quantity) -> an error that is allowed on top: what a subnormal step is multiplied by later
     shape:      what torch gives in place of a number: an array of this shape, of which no claim is made
     noise:      (case, quantity) -> where torch's result is noise, and no claim is made
+    lost:       (case, quantity) -> where torch's result may be NaN or infinite; what is finite is right
     """
 
     name: str
@@ -57,6 +58,7 @@ class Divergence:
     shape: tuple[int, ...] | None = None
     absolute: Callable[[Case, str], Any] | None = None
     noise: Callable[[Case, str], Any] | None = None
+    lost: Callable[[Case, str], Any] | None = None
 
     def matches(self, case: Case, quantity: str) -> bool:
         """Whether the entry is about this quantity of this case."""
@@ -79,6 +81,8 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
         if entry.shape is not None:
             none = np.zeros(entry.shape)
             return Budget(none, none + np.inf, lambda: True)
+        if entry.lost is not None:
+            budget = replace(budget, overflow=partial(np.logical_or, budget.may_overflow, entry.lost(case, quantity)))
         if entry.noise is not None:
             free = np.broadcast_to(entry.noise(case, quantity), budget.want.shape)
             want = np.where(free & ~np.isfinite(budget.want), 0, budget.want)
@@ -118,6 +122,15 @@ def _subnormal(times: Callable[..., Any]) -> Callable[[Case, str], Any]:
         return K * case.format.step * np.where(np.isfinite(factor), factor, 0)
 
     return absolute
+
+
+def _rows_with_nan(case: Case, quantity: str) -> Any:
+    """Where the sequence has a NaN in one of its frames: (T, N, C), or (T, C) of a single one."""
+    log_probs = case.truth.drawn.arguments["log_probs"]
+    frames = np.arange(log_probs.shape[0]).reshape(-1, *[1] * (log_probs.ndim - 1))
+    lengths = case.truth.drawn.arguments["input_lengths"].reshape(*[1] * (log_probs.ndim == 3), -1, 1)
+    read = np.isnan(log_probs) & (frames < lengths)
+    return np.broadcast_to(read.any(axis=(0, -1), keepdims=True), log_probs.shape)
 
 
 def _product_overflows(case: Case, quantity: str) -> Any:
@@ -734,6 +747,6 @@ got = x.grad[2, 0, 1]
 """,
         gives=NAN,
         true=0.0,
-        departure=departures.may_overflow,
+        lost=_rows_with_nan,
     ),
 )

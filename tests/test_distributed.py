@@ -57,7 +57,8 @@ def cases(seed: int) -> list[Sharded]:
     row, found = ROWS["CrossEntropyLoss"], []
     pairs = {variant.name for variant in row.few()}
     for variant, reduction in itertools.product(row.variants(), row.reductions):
-        axes = AXES if variant.name in pairs else ["by_class"] if not variant.options["label_smoothing"] and variant.form is row.forms[0] else []
+        plain = variant.form is row.forms[0] and not variant.options["label_smoothing"]
+        axes = [axis for axis in AXES if variant.name in pairs or (plain and axis == "by_class")]
         target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
         if variant.form.name in ("batch", "k1") and (target == "ignored" or ignore == -100):
             case = Case(row, variant, reduction, FORMATS["float64"], "cpu", "typical", seed)
