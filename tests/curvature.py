@@ -31,9 +31,10 @@ from reference.arithmetic import FloatArray, number
 from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, seed_of
-from reference.loss import Loss
+from reference.loss import Loss, flatten
 
 from .cases import by_name
+from .subject import differentiable
 
 DIGITS, H = 50, mpmath.mpf(10) ** -17
 TILT = 2.0**-30  # relative; H v moves in proportion, and is known to 33 digits
@@ -53,19 +54,26 @@ def _clamped(arguments: Arrays, options: Mapping[str, Any]) -> None:
     arguments["var"].flat[0] = max(options["eps"] / 2, 0.0625)
 
 
+def _one_row_per_cluster(arguments: Arrays, options: Mapping[str, Any]) -> None:
+    """And one in the head; of a single row, in the last cluster."""
+    target = arguments["target"]
+    arguments["target"] = np.resize([0, *options["cutoffs"]] if target.ndim else options["cutoffs"][-1], target.shape)
+
+
 def _seen_by_autograd(drawn: Drawn, arguments: dict[str, Any], options: dict[str, Any]) -> None:
     """Clamped before it is differentiated: "the clamping of var is ignored with respect to autograd" (GaussianNLLLoss)."""
     arguments["var"] = np.asarray(arguments["var"] + np.maximum(options["eps"] - drawn.arguments["var"], 0))
     options["eps"] = 1e-30
 
 
-POINTS = {"PoissonNLLLoss": _between_counts, "GaussianNLLLoss": _clamped}
+POINTS = {"PoissonNLLLoss": _between_counts, "GaussianNLLLoss": _clamped, "AdaptiveLogSoftmaxWithLoss": _one_row_per_cluster}
 CONVENTIONS = {"GaussianNLLLoss": _seen_by_autograd}  # where the documentation has autograd see another function
 
 
-def small(variant: Variant) -> Variant:
-    """The variant with no axis longer than SIDE; equal axes stay equal."""
-    return replace(variant, form=Form(variant.form.name, {axis: min(n, SIDE) for axis, n in variant.form.axes.items()}))
+def small(row: Row, variant: Variant) -> Variant:
+    """The variant with no axis longer than SIDE, and equal axes equal; where sizes belong together, of few rows."""
+    able = ("N",) if row.finish else tuple(variant.form.axes)
+    return replace(variant, form=Form(variant.form.name, {a: min(n, SIDE) if a in able else n for a, n in variant.form.axes.items()}))
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,12 @@ class Curvature:
     @property
     def names(self) -> tuple[str, ...]:
         """The arguments that torch differentiates in."""
-        drawn = self.drawn.arguments
-        return tuple(a.name for a in self.row.arguments if a.gradient and a.name in drawn and drawn[a.name].dtype.kind == "f")
+        return differentiable(self.row, self.drawn)
+
+    @cached_property
+    def _arrays(self) -> Arrays:
+        """The arguments by name, those in sequences too."""
+        return flatten(self.drawn.arguments)
 
     @cached_property
     def direction(self) -> Arrays:
@@ -98,7 +110,7 @@ class Curvature:
         for name in self.names:
             rng = np.random.default_rng(seed_of(f"{self.row.name}-{self.variant.name}-direction-{name}", self.seed))
             moves = self.moving in (name, "")
-            found[name] = moves * FORMATS["float32"].round(rng.standard_normal(self.drawn.arguments[name].shape))
+            found[name] = moves * FORMATS["float32"].round(rng.standard_normal(self._arrays[name].shape))
         return found
 
     def cotangent(self, reduction: str) -> FloatArray:
@@ -116,7 +128,7 @@ class Curvature:
     # -- the definition, moved ------------------------------------------------------------------------------
 
     def _at(self, moved: Mapping[str, FloatArray]) -> Loss:
-        arguments, options = {**self.drawn.arguments, **moved}, dict(self.drawn.options)
+        arguments, options = {n: _nested(n, a, moved) for n, a in self.drawn.arguments.items()}, dict(self.drawn.options)
         if self.row.name in CONVENTIONS:
             CONVENTIONS[self.row.name](self.drawn, arguments, options)
         with np.errstate(all="ignore"):
@@ -125,7 +137,7 @@ class Curvature:
     def _precise(self, step: int, tilt: float = 0.0) -> Loss:
         """The loss at x + step * h * v in 50 digits; with `tilt`, x is first moved by that much of itself, up or down."""
         like, moved = np.asarray(mpmath.mpf(0), dtype=object), {}
-        for name, value in self.drawn.arguments.items():
+        for name, value in self._arrays.items():
             if value.dtype.kind == "f":
                 moved[name] = number(value, like)
                 if name in self.direction:
@@ -155,7 +167,7 @@ class Curvature:
             return curvature(self.row.name, self.variant.name, self.seed)._columns
         found = []
         for name in self.names:
-            value = self.drawn.arguments[name]
+            value = self._arrays[name]
             for at in np.ndindex(value.shape):
                 step = COLUMN * max(abs(value[at]), COLUMN)
                 ends = [value.copy(), value.copy()]
@@ -206,9 +218,16 @@ class Curvature:
 
     def _quantities(self, loss: Loss, reduction: str) -> Arrays:
         """The value, whose derivative is `tangent`; and the vector-Jacobian products."""
-        shapes = {name: self.drawn.arguments[name].shape for name in self.names}
+        shapes = {name: self._arrays[name].shape for name in self.names}
         gradients = loss.gradients(number(self.cotangent(reduction), loss.value), reduction, shapes)
         return {"tangent": loss.reduce(reduction), **{name: gradients[name] for name in self.names}}
+
+
+def _nested(name: str, value: Any, moved: Mapping[str, FloatArray]) -> Any:
+    """The argument, or the sequence of them, with those that moved in their place."""
+    if isinstance(value, list | tuple):
+        return [_nested(f"{name}.{i}", v, moved) for i, v in enumerate(value)]
+    return moved.get(name, value)
 
 
 def _derivative(name: str, back: Arrays, here: Arrays, forth: Arrays, tilted: list[Arrays], columns: list[Any]) -> tuple[FloatArray, float, FloatArray]:
@@ -227,5 +246,4 @@ def _float(x: FloatArray) -> FloatArray:
 @lru_cache(maxsize=8)  # the cases of one point follow each other
 def curvature(row: str, variant: str, seed: int = 0, moving: str = "") -> Curvature:
     """The derivatives of a variant, by name: made small, but where labels have to fit the frames."""
-    chosen = by_name(row)[variant]
-    return Curvature(ROWS[row], chosen if ROWS[row].finish else small(chosen), seed, moving)
+    return Curvature(ROWS[row], small(ROWS[row], by_name(row)[variant]), seed, moving)

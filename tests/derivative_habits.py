@@ -64,6 +64,21 @@ DERIVATIVES: tuple[Habit, ...] = (
             ("SoftMarginLoss", "soft_margin_loss", ("forward_over_reverse", "full_hessian")),
         )
     ),
+    *(
+        Habit(
+            f"adaptive_cluster_of_one_row_{says.split()[-1]}",
+            _cases("AdaptiveLogSoftmaxWithLoss-batch*", *transforms),
+            "refuses",
+            "the one row of a cluster is picked by an index without axes, for which the batching rule of index_select "
+            "gives as many rows as the input has: vmap(lambda x: x.index_select(0, torch.tensor(1)))(torch.ones(3, 3))",
+            says=says,
+            link="https://github.com/pytorch/pytorch/issues/115347",
+        )
+        for says, *transforms in (
+            ("The expanded size of the tensor", "jacobian_by_rows"),
+            ("Trying to set a forward gradient that has a different size", "jacobian_by_columns", "full_hessian"),
+        )
+    ),
     Habit(
         "ctc_loss_once",
         _cases("CTCLoss", "double_backward", "reverse"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,14 @@ def adaptive_loss(module: torch.nn.Module, input: torch.Tensor, target: torch.Te
 def _adaptive(input: torch.Tensor, target: torch.Tensor, *, reduction: str, **rest: Any) -> torch.Tensor:
     """AdaptiveLogSoftmaxWithLoss as a function: torch has only the module."""
     return adaptive_loss(adaptive_module(input, **rest), input, target, reduction, **rest)
+
+
+def prepared(subject: Any, row: Row, variant: Variant, tensors: Tensors) -> Callable[..., torch.Tensor]:
+    """The loss with its options given; where torch has only the module, that is made beforehand: to make it draws numbers."""
+    if row.function not in ADAPTERS:
+        return partial(loss_of(subject, row), **variant.options)
+    layers = {name: tensor for name, tensor in tensors.items() if name != "target"}
+    return partial(adaptive_loss, adaptive_module(**layers, **variant.options))
 
 
 ADAPTERS: Mapping[str, Callable[..., torch.Tensor]] = {"adaptive_log_softmax_with_loss": _adaptive}

@@ -20,7 +20,7 @@ from .curvature import Curvature, curvature
 from .derivative_habits import DERIVATIVES
 from .habits import Habit, attempt, habit, judge, unmatched
 from .options import devices, offered
-from .subject import call_function, tensor, tensors
+from .subject import prepared, tensor, tensors
 
 Loss = Callable[..., torch.Tensor]
 Found = dict[str, torch.Tensor]
@@ -107,7 +107,8 @@ class Derivative:
         x = {name: every.pop(name) for name in ([self.moving] if self.moving else point.names)}
         v = {name: tensor(point.direction[name], case.format, case.device) for name in x}
         c = tensor(point.cotangent(case.reduction), case.format, case.device)
-        return self.transform(lambda x: call_function(subject, case.row, point.variant, {**every, **x}, case.reduction), x, v, c)
+        loss = prepared(subject, case.row, point.variant, {**every, **x})
+        return self.transform(lambda x: loss(**every, **x, reduction=case.reduction), x, v, c)
 
     def problems(self, found: Found, entry: Habit | None = None) -> list[str]:
         """What is wrong with it."""
@@ -125,20 +126,23 @@ class Derivative:
 def cases(config: pytest.Config) -> Iterator[Derivative]:
     """In float64 every transform, the less common ones under one reduction each, turn about; in float32 the common ones."""
     asked = [f for f in ("float64", "float32") if f in (config.getoption("--dtype") or FORMATS)]
-    rows = [row for row in offered(config, CATALOG) if row.name != "AdaptiveLogSoftmaxWithLoss"]  # its layers are lists: not asked yet
+    rows = offered(config, CATALOG)
     for row, device, dtype in itertools.product(rows, devices(config), asked):
-        for i, variant in enumerate(row.few() if row.finish is None else _unbatched(row)):
+        for i, variant in enumerate(FEWER.get(row.name, Row.few)(row)):
             for j, reduction in enumerate(row.reductions):
                 case = Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
                 turn = dtype == "float64" and i % len(row.reductions) == j
                 yield from (Derivative(t, case) for t in TRANSFORMS if turn or t in COMMON)
-                if turn:
+                if turn and row.name not in FEWER:
                     yield from (Derivative(forward, case, name) for name in curvature(row.name, variant.name, case.seed).names)
 
 
-def _unbatched(row: Row) -> list[Variant]:
-    """One variant of a loss that cannot be made small: of a batch the truth takes seconds."""
-    return [next(variant for variant in row.few() if variant.form.name == "unbatched")]
+def _of(*forms: str) -> Callable[[Row], list[Variant]]:
+    """One variant of each of these forms of a loss that cannot be made small: the truth takes seconds."""
+    return lambda row: [next(variant for variant in row.few() if variant.form.name == form) for form in forms]
+
+
+FEWER = {"CTCLoss": _of("unbatched"), "AdaptiveLogSoftmaxWithLoss": _of("batch", "unbatched")}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
