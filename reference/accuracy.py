@@ -27,7 +27,8 @@ At kinks and ties the inputs are exact, and they are not moved: the convention i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
@@ -91,35 +92,27 @@ class Truth:
         with np.errstate(all="ignore"):
             return self.definition(**arguments, **options)
 
-    @cached_property
-    def moved(self) -> list[tuple[Loss, Loss]]:
+    def _moved(self) -> Iterator[tuple[Loss, Loss]]:
         """For each real argument and option, the loss where it is moved by K unit roundoffs, one way and the other.
 
         All elements move up, or all down; where they act together, once more at random, lest they cancel. What an
         option is added to moves by as much as the option: rounding the sum is rounding to its size.
         """
         if self.regime == "kinks":  # exact, and not to be moved off them
-            return []
+            return
         rng = np.random.default_rng(seed_of(self.variant.name))
         options = self.drawn.options
         added = sum(abs(options[name]) for name in ADDED & options.keys())
         alike = [True] if self.row.elementwise else [True, False]
-        found = []
         for name, same in itertools.product(filter(self._movable, self.arguments), alike):
             move = _each(partial(_one_move, None if same else rng, added), self.arguments[name])
             there, back = (
                 {**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1)
             )
-            found.append((self._at(there, options), self._at(back, options)))
+            yield self._at(there, options), self._at(back, options)
         for name in sorted(IN_UNITS & {n for n, v in options.items() if v}):
-            values = [options[name] * (1 + s * K * number(self.format.u, self.loss.value)) for s in (1, -1)]
-            found.append(
-                (
-                    self._at(self.arguments, {**options, name: values[0]}),
-                    self._at(self.arguments, {**options, name: values[1]}),
-                )
-            )
-        return found
+            more, less = (options[name] * (1 + s * K * number(self.format.u, self.loss.value)) for s in (1, -1))
+            yield self._at(self.arguments, {**options, name: more}), self._at(self.arguments, {**options, name: less})
 
     def _movable(self, name: str) -> bool:
         """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
@@ -137,24 +130,34 @@ class Truth:
         return found
 
     @cached_property
-    def shifted(self) -> Loss:
-        """The loss with, for its partials, how far they change when everything is moved, added up."""
+    def _shifted(self) -> Iterator[Loss]:
+        """What `shifted` iterates over, as far as it was asked for: an iterator to copy, and not to advance."""
+        return itertools.tee(self._shifts(), 1)[0]
+
+    def shifted(self) -> Iterator[Loss]:
+        """The loss with, for its partials, how far they change: first at what is rounded inside, then also as each input moves."""
+        return copy(self._shifted)
+
+    def _shifts(self) -> Iterator[Loss]:
         loss = self.loss
+        shift = {name: np.zeros(partial.shape, dtype=partial.dtype) for name, partial in loss.partials.items()}
+        least = dict(shift)
         with np.errstate(all="ignore"):
-            shift = {name: np.zeros(partial.shape, dtype=partial.dtype) for name, partial in loss.partials.items()}
-            for there, back in self.moved:
-                for name, partial in loss.partials.items():
-                    ways = abs(there.partials[name] - partial), abs(back.partials[name] - partial)
-                    shift[name] += _known(np.fmax(*ways))
             if loss.hinge is not None and self.regime != "kinks":
                 near = abs(loss.hinge.gap) <= self.depth * self.format.u * loss.hinge.terms
                 for name, partial in loss.hinge.partials.items():
-                    shift[name] += np.where(near[..., None], abs(partial), 0)
+                    shift[name] = shift[name] + np.where(near[..., None], abs(partial), 0)
             for chain in loss.chains:  # logits are sums, too: rounded by d x in their terms, they move p by 2 p max |d x|
                 moved = np.moveaxis(chain.magnitude, loss.last.get(chain.of, -1), -1).max(-1, keepdims=True, initial=0)
-                rounded = 2 * self.format.u * _finite(moved) * abs(loss.partials[chain.of])
-                shift[chain.of] = np.fmax(shift[chain.of], rounded)
-        return replace(loss, partials=shift, sizes={}, denominator_partials={})
+                least[chain.of] = 2 * self.format.u * _finite(moved) * abs(loss.partials[chain.of])
+        inside = [(loss, loss)] if loss.hinge is not None or loss.chains else []
+        for there, back in itertools.chain(inside, self._moved()):
+            with np.errstate(all="ignore"):
+                for name, partial in loss.partials.items():
+                    ways = abs(there.partials[name] - partial), abs(back.partials[name] - partial)
+                    shift[name] = shift[name] + _known(np.fmax(*ways))
+                found = {name: np.fmax(shift[name], least[name]) for name in shift}
+            yield replace(loss, partials=found, sizes={}, denominator_partials={})
 
     @cached_property
     def rounded(self) -> Loss | None:
@@ -187,7 +190,7 @@ class Truth:
     def depth(self) -> float:
         """K, and the roundings of a sum over the classes or features that belong to one value."""
         summed = max((p.size for p in self.loss.partials.values()), default=1) / max(self.loss.value.size, 1)
-        return float(K + np.log2(max(summed, 1)))
+        return float(K + np.log2(max(self.loss.terms or summed, 1)))
 
     @cached_property
     def element(self) -> FloatArray:
@@ -217,25 +220,41 @@ class Truth:
             lambda: np.any(self.overflows) | (abs(loss.value).sum() > self.accumulator.max) | self.unclaimed,
         )
 
-    def gradients(self, reduction: str, cotangent: FloatArray, *, moved: bool = True) -> dict[str, Budget]:
-        """The vector-Jacobian product in every argument, and its budget.
+    def gradients(self, reduction: str, cotangent: FloatArray) -> dict[str, Budget]:
+        """The vector-Jacobian product in every argument, and its budget."""
+        found = self._unmoved(reduction, cotangent)
+        for whole in list(self.shifted())[-1:]:
+            found = self._wider(found, reduction, cotangent, whole)
+        return found
 
-        Without what is `moved`, a budget lacks the condition: it is quicker to find, and never more than the whole.
-        """
-        shapes = {name: a.shape for name, a in _arrays(self.arguments).items()}
+    def growing(self, reduction: str, cotangent: FloatArray) -> Iterator[dict[str, Budget]]:
+        """The same with ever wider budgets: the first lack the condition, are quick to find, and mostly enough."""
+        found = self._unmoved(reduction, cotangent)
+        yield found
+        for shifted in self.shifted():
+            yield self._wider(found, reduction, cotangent, shifted)
 
-        def at(loss: Loss, cotangent: FloatArray = cotangent, **how: bool) -> dict[str, FloatArray]:
-            return loss.gradients(cotangent, reduction, shapes, **how)
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: a.shape for name, a in _arrays(self.arguments).items()}
 
-        wants, sizes = at(self.loss), at(self.loss, absolute=True)
-        shifts = at(self.shifted, absolute=True) if moved else {}
-        rounded = {} if self.rounded is None else at(self.rounded)
-        sizes, shifts = ({n: _known(a) for n, a in found.items()} for found in (sizes, shifts))
+    def _wider(self, found: dict[str, Budget], reduction: str, cotangent: FloatArray, shifted: Loss) -> dict[str, Budget]:
+        shifts = shifted.gradients(cotangent, reduction, self._shapes, absolute=True)
+        return {name: replace(b, allowed=b.allowed + _known(shifts[name])) if name in shifts else b for name, b in found.items()}
+
+    def _unmoved(self, reduction: str, cotangent: FloatArray) -> dict[str, Budget]:
+        """Without the condition."""
+
+        def at(loss: Loss, **how: bool) -> dict[str, FloatArray]:
+            return loss.gradients(cotangent, reduction, self._shapes, **how)
+
+        wants, rounded = at(self.loss), {} if self.rounded is None else at(self.rounded)
+        sizes = {name: _known(a) for name, a in at(self.loss, absolute=True).items()}
 
         @cache
         def slopes() -> dict[str, FloatArray]:
             ones = np.ones_like(cotangent)
-            found = self.loss.gradients(ones, "none" if reduction == "none" else "sum", shapes, absolute=True)
+            found = self.loss.gradients(ones, "none" if reduction == "none" else "sum", self._shapes, absolute=True)
             return {n: _known(a) for n, a in found.items()}
 
         def over(name: str) -> Any:
@@ -253,7 +272,7 @@ class Truth:
                     self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1
                 )
                 allowed = self.format.u * abs(want) + (self.depth + np.log2(summed)) * self.format.u * sizes[name]
-                allowed = allowed + K * self.format.step + shifts.get(name, 0)
+                allowed = allowed + K * self.format.step
                 if rounded:
                     allowed = allowed + _finite(abs(rounded[name] - want))
                 if scaled:

@@ -68,6 +68,7 @@ class Loss:
                  hold; None: nothing
     magnitude:   (V), the sum of the absolute values of the terms that a value is added up from; None: |value|
     sizes:       the same of a partial, where that is more than its absolute value
+    terms:       how many terms a value is added up from; None: as many as the largest partial has elements for it
     largest:     (V), the largest number that the documented formula computes on the way; None: magnitude
     hinge:       what a hinge compares with 0, if that is more than a difference
     chains:      the steps from an intermediate back to the arguments
@@ -83,6 +84,7 @@ class Loss:
     ignored: npt.NDArray[np.bool_] | None = None
     magnitude: FloatArray | None = None
     sizes: Mapping[str, FloatArray] = field(default_factory=dict)
+    terms: int | None = None
     largest: FloatArray | None = None
     hinge: Hinge | None = None
     chains: tuple[Chain, ...] = ()

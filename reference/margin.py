@@ -126,7 +126,8 @@ def multilabel_margin_loss(input: FloatArray, target: IndexArray) -> Loss:
     slope = on.sum(-2) - (own * on.sum(-1, keepdims=True)).sum(-2)
     share = number(1, input) / number(max(classes, 1), input)
     magnitude = (on * (1 + abs(chosen) + abs(input[..., None, :]))).sum((-1, -2)) * share
-    return Loss(hinge(gap).sum((-1, -2)) * share, {"input": slope * share}, magnitude=magnitude)
+    pairs = max(int(foreign.sum((-1, -2)).max(initial=0)), classes)
+    return Loss(hinge(gap).sum((-1, -2)) * share, {"input": slope * share}, magnitude=magnitude, terms=pairs)
 
 
 def hinge(gap: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ case are an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from reference.accuracy import Budget, K, Truth
-from reference.arithmetic import FloatArray
+from reference.arithmetic import FloatArray, log_softmax
 
 from . import departures
 from .cases import Case
@@ -65,13 +65,19 @@ class Divergence:
         return any(fnmatchcase(quantity, p) for p in self.of) and any(fnmatchcase(case.id, p) for p in self.cases)
 
 
-def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Budget:
-    """The budget that a case of these entries is still held to: each departure departs from the one before."""
+def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Iterator[Budget]:
+    """The budget that a case of these entries is still held to, after narrower ones that are quicker to find."""
     truth = departed(case.truth, tuple(entry.departure for entry in entries if entry.departure is not None))
-    if truth is not case.truth:
-        budget = (
-            truth.value(case.reduction) if cotangent is None else truth.gradients(case.reduction, cotangent)[quantity]
-        )
+    if truth is case.truth:
+        yield _excused(entries, case, quantity, budget)
+    elif cotangent is None:
+        yield _excused(entries, case, quantity, truth.value(case.reduction))
+    else:
+        yield from (_excused(entries, case, quantity, budgets[quantity]) for budgets in truth.growing(case.reduction, cotangent))
+
+
+def _excused(entries: list[Divergence], case: Case, quantity: str, budget: Budget) -> Budget:
+    """The budget of what the departures make of the truth, with what besides them is allowed."""
     for entry in entries:
         if entry.absolute is not None:
             extra = np.asarray(entry.absolute(case, quantity))
@@ -92,7 +98,7 @@ def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, 
 
 @lru_cache(maxsize=32)  # by identity: a case asks of its value and of every gradient
 def departed(truth: Truth, departures: tuple[Departure, ...]) -> Truth:
-    """The truth as torch computes it, one departure after another."""
+    """The truth as torch computes it: each departure departs from the one before."""
     for departure in departures:
         truth = replace(truth, definition=partial(departure, truth))
     return truth
@@ -149,6 +155,18 @@ def _serial(case: Case, quantity: str) -> Any:
     return 4 * case.format.u * np.sqrt(loss.value.size) * abs(loss.value * loss.factors(case.reduction)).sum()
 
 
+def _summed_over_classes(lost: Callable[[Case, FloatArray, int], Any]) -> Callable[[Case, str], Any]:
+    """What a row's gradients are off by, where so much is `lost` of the sum, `passed` in all, of those of its log-probabilities."""
+
+    def absolute(case: Case, quantity: str) -> Any:
+        loss, given = case.truth.loss, case.truth.arguments
+        passed = np.max(given.get("weight", np.ones(1))) * abs(case.cotangent(loss.reduce(case.reduction).shape) * loss.factors(case.reduction))
+        row = np.asarray(lost(case, passed, given["input"].shape[1]))
+        return np.exp(log_softmax(given["input"])) * row.reshape(-1, *[1] * row.ndim)
+
+    return absolute
+
+
 def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
     """Of the product with a probability, which is divided by it; of exp(target), which meets the rest."""
     return np.where(target > 0, 1 / np.where(target > 0, target, 1), 1 + abs(target - input))
@@ -180,6 +198,36 @@ got = F.cross_entropy(x, torch.tensor([0]))
         true=2.061153618190204e-09,
         link="https://github.com/pytorch/pytorch/issues/195678",
         departure=departures.log_of_sum,
+    ),
+    Divergence(
+        "smoothed-classes-add-up-in-a-row",
+        cases=("CrossEntropyLoss-wide*label_smoothing*-cpu-*",),
+        of=("input",),
+        why="the backward pass of log_softmax adds up the gradients of all classes, one after another in each lane of a "
+        "vector: those of smoothing are alike, and are rounded alike",
+        reproducer="""
+x = torch.zeros(1, 131072, requires_grad=True)
+F.cross_entropy(x, torch.tensor([0]), label_smoothing=0.3).backward()
+got = abs(x.grad[0, 5] / (0.7 / 131072) - 1) > 1e-5  # 170 roundings; 17 are the depth of a tree
+""",
+        gives=1.0,
+        true=0.0,
+        absolute=_summed_over_classes(lambda case, passed, classes: passed * classes / 4 * case.truth.accumulator.u),
+    ),
+    Divergence(
+        "smoothed-classes-underflow",
+        cases=("CrossEntropyLoss-wide*label_smoothing*-float16-*",),
+        of=("input",),
+        why="the gradient of each class's log-probability is a number of half precision, and subnormal if the classes are "
+        "many; the errors of all of them add up in the sum that log_softmax's backward pass takes",
+        reproducer="""
+x = torch.tensor([[0.0, 20.0] + 32766 * [0.0]], dtype=torch.float16, requires_grad=True)
+F.cross_entropy(x, torch.tensor([0]), label_smoothing=0.05).backward(torch.tensor(2**-6, dtype=torch.float16))
+got = 64 * x.grad[0, 1]
+""",
+        gives=0.95,
+        true=0.99993,
+        absolute=_summed_over_classes(lambda case, passed, classes: classes / 2 * case.format.step),
     ),
     Divergence(
         "infinite-logit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,23 +34,28 @@ class Judge:
         if not verdict.problem:
             self._record(case, quantity, verdict, "")
             return
-        entries = applicable(case, quantity, self.torch_version)
-        if entries:
-            known = compare(got, widen(entries, case, quantity, budget, cotangent), case.format)
-            if not known.problem:
+        entries, problem = applicable(case, quantity, self.torch_version), verdict
+        for known in widen(entries, case, quantity, budget, cotangent) if entries else ():
+            problem = compare(got, known, case.format)
+            if not problem.problem:
                 self._record(case, quantity, verdict, " + ".join(entry.name for entry in entries))
                 return
-            verdict = known
-        raise AssertionError(explain(case, quantity, verdict, entries))
+        raise AssertionError(explain(case, quantity, problem, entries))
 
-    def gradient(self, case: Case, quantity: str, got: FloatArray, quick: Budget, cotangent: FloatArray) -> None:
-        """The same of a gradient, whose whole budget is sought only where a quick one does not settle it.
+    def gradients(self, case: Case, got: Mapping[str, FloatArray], cotangent: FloatArray) -> None:
+        """The same of gradients by argument, with budgets that grow until they say that all is well, or are whole.
 
-        It does where the error is within it, and in its units, which are not larger, no worse than what is recorded.
+        All is well where the error is within a budget, and in its units no worse than what is recorded: in those of
+        the whole, which are larger, it is no worse either.
         """
         __tracebackhide__ = True
-        if not compare(got, quick, case.format).ratio <= self.settled(case):
-            self(case, quantity, got, case.truth.gradients(case.reduction, cotangent)[quantity], cotangent)
+        budgets: dict[str, Budget] = {}
+        for budgets in case.truth.growing(case.reduction, cotangent):
+            got = {n: g for n, g in got.items() if not compare(g, budgets[n], case.format).ratio <= self.settled(case)}
+            if not got:
+                return
+        for name, each in got.items():
+            self(case, name, each, budgets[name], cotangent)
 
     def settled(self, case: Case) -> float:
         """The error, in units of a budget that is not the whole one, of which there is nothing to say or to record."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from reference.arithmetic import IndexArray
 from reference.catalog import ROWS, Form
 from reference.formats import FORMATS
 from reference.inputs import draw
@@ -23,6 +24,7 @@ from .transformed import cotangent, elsewhere, evaluate, function, problems
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch is built without torch.distributed")
 
 SIZES = {"N": 6, "C": 7}  # neither is divided by four ranks, nor the classes by two, and every rank has a class
+IGNORED = (1, 3, 4)  # by chance as many on each of two ranks, a wrong mean would be right; all of a rank's, it would be NaN
 AXES = {"by_row": 0, "by_class": 1}
 
 
@@ -52,7 +54,7 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it: by chance as many on each rank, it could be right by chance.
+    Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
     row, found = ROWS["CrossEntropyLoss"], []
     pairs = {variant.name for variant in row.few()}
@@ -64,10 +66,18 @@ def cases(seed: int) -> list[Sharded]:
             case = Case(row, variant, reduction, FORMATS["float64"], "cpu", "typical", seed)
             form = Form(variant.form.name, {**variant.form.axes, **SIZES})
             drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
+            if target == "ignored":
+                _ignore(IGNORED, drawn.arguments["target"], ignore, SIZES["C"])
             case = elsewhere(case, replace(case.truth, drawn=drawn))
             found += [Sharded(case, axis, ranks) for axis in axes for ranks in (WORLD // 2, WORLD)]
     found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis == "by_class"))
     return [*found, replace(found[0], after="-after_a_refusal")]
+
+
+def _ignore(rows: tuple[int, ...], target: IndexArray, index: int, classes: int) -> None:
+    """These rows are ignored, and no others."""
+    target[target == index] = (index + 1) % classes
+    target[list(rows)] = index
 
 
 def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:

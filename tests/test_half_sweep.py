@@ -167,7 +167,7 @@ def test_every_pattern(sweep: Sweep, subject: Any, judge: Judge) -> None:
     value = call_function(subject, sweep.row, sweep.variant, given, "none")
     cotangent = sweep.cotangent(tuple(value.shape))
     value.backward(tensor(cotangent, sweep.format, sweep.device))
-    budgets = {"value": sweep.truth.value("none"), **sweep.truth.gradients("none", cotangent, moved=False)}
+    budgets = {"value": sweep.truth.value("none"), **next(sweep.truth.growing("none", cotangent))}
     for name, got in {"value": array(value), **{name: array(given[name].grad) for name in names}}.items():
         assert got.shape == budgets[name].want.shape, f"{sweep.id}: {name} has shape {got.shape}"
         open = ~(ratios(got, budgets[name], sweep.format)[0] <= judge.settled(sweep)).all(0)

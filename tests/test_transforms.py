@@ -137,9 +137,14 @@ def test_bce_with_logits_still_loses_its_backward() -> None:
     assert grad(loss)(x.detach()).item() == 0
 
 
-def test_fake(shadow: Case, subject: Any) -> None:
+@pytest.fixture(scope="module")
+def mode() -> FakeTensorMode:
+    """One for all: it is slow to make."""
+    return FakeTensorMode()
+
+
+def test_fake(shadow: Case, subject: Any, mode: FakeTensorMode) -> None:
     """Fake tensors have the shapes, strides, dtypes and devices that real ones have, forward and backward."""
-    mode = FakeTensorMode()
     found = attempt(FAKE, shadow.id, lambda: _looks(shadow, subject, mode.from_tensor, mode))
     if found is not None:
         judge(FAKE, shadow.id, _different(shadow, found, _looks(shadow, subject, torch.Tensor.detach, nullcontext())))

@@ -92,16 +92,20 @@ def problems(case: Case, found: Found, eager: Found, entry: Habit | None = None)
     Where eager is known to depart from the truth, the transform may too: it is held to what eager is held to, or to
     what eager gives.
     """
-    said, budgets = [], budgets_of(case)
+    said, open = [], dict(found)
     for name, got in found.items():
         kinds = [(t.dtype, tuple(t.shape), t.device.type) for t in (got, eager[name])]
         if kinds[0] != kinds[1]:
             said.append(f"{case.id}: {name} is {kinds[0]}, in eager {kinds[1]}")
-            continue
-        budget = budgets[name] if entry is None or entry.allows is None else entry.allows(case, name, budgets[name])
-        if problem := beyond(case, name, got, budget, eager[name]):
-            said.append(problem)
-    return said
+            del open[name]
+    allowed: dict[str, Budget] = {}
+    for budgets in case.truth.growing(case.reduction, vector_of(case)):
+        every = {"value": case.truth.value(case.reduction), **budgets}
+        allowed = {n: every[n] if entry is None or entry.allows is None else entry.allows(case, n, every[n]) for n in open}
+        open = {name: got for name, got in open.items() if compare(array(got), allowed[name], case.format).problem}
+        if not open:
+            return said
+    return said + [p for name, got in open.items() if (p := beyond(case, name, got, allowed[name], eager[name]))]
 
 
 def vector_of(case: Case) -> Any:
@@ -134,10 +138,10 @@ def beyond(
     if not verdict.problem:
         return ""
     entries = applicable(case, name, torch.__version__)
-    wider = widen(entries, case, name, budget, None if name == "value" else vector_of(case)) if entries else budget
-    wider = stored(wider, format)
-    near = [] if eager is None else [replace(wider, want=array(eager))]
-    if not all(compare(array(got), b, case.format).problem for b in (wider, *near)):
-        return ""
+    for wider in widen(entries, case, name, budget, None if name == "value" else vector_of(case)) if entries else (budget,):
+        held = stored(wider, format)
+        near = [] if eager is None else [replace(held, want=array(eager))]
+        if not all(compare(array(got), b, case.format).problem for b in (held, *near)):
+            return ""
     beside = "" if eager is None else f"; eager gives {array(eager)[verdict.index]!r} there"
     return f"{case.id}: {name} {verdict.problem}{beside}"
