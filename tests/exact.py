@@ -202,6 +202,13 @@ class Exact:
         with mp.workdps(DIGITS):
             return self.loss.gradients(exactly(self.cotangent), self.reduction, self.shapes, absolute=True)
 
+    def undecided(self, share: float) -> Any:
+        """(V, and an axis): where a hinge is nearer to its kink than that share of float64's rounding of what it compares."""
+        hinge = self.loss.hinge
+        if hinge is None:
+            return False
+        return np.asarray(abs(hinge.gap) <= share * self.truth.depth * self.truth.format.u * hinge.terms, dtype=bool)[..., None]
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of every array argument."""

@@ -29,11 +29,35 @@ EXPORTED: tuple[Habit, ...] = (
         link="https://github.com/pytorch/pytorch/issues/194765",
     ),
     Habit(
-        "multilabel_margin_decomposition",
-        ("MultiLabelMarginLoss-*-core",),
+        "options_l1_forgets_its_weight",
+        ("L1Loss-*_weight-*",),
         "wrong",
-        "the decomposition goes on over the classes behind the first -1",
-        torch="<2.14",
-        link="https://github.com/pytorch/pytorch/issues/185464",
+        "for whatever is no plain tensor, l1_loss calls itself again without the weight: see tests/test_overrides.py",
+    ),
+    Habit(
+        "options_smoothing_fixes_the_number_of_classes",
+        tuple(f"{loss}-*_weight*label_smoothing*-larger" for loss in ("CrossEntropyLoss", "LinearCrossEntropyLoss")),
+        "refuses",
+        "with class weights, the smoothing is divided by the number of classes as a constant of the program",
+        says="Guard failed",
+        but=("LinearCrossEntropyLoss-*_probabilities*label_smoothing.1.0*",),
+    ),
+    Habit(
+        "options_margin_losses_keep_the_batch",
+        ("MultiMarginLoss-unbatched*-none-*-core*", "MultiLabelMarginLoss-unbatched*-none-*-core*"),
+        "refuses",
+        "the decomposition adds a batch axis to an unbatched input and leaves it there: (1), not (), which has no cotangent",
+    ),
+    *(
+        Habit(
+            f"{name}multilabel_margin_decomposition",
+            (f"MultiLabelMarginLoss-{form}*-core*",),
+            "wrong",
+            "the decomposition goes on over the classes behind the first -1",
+            torch="<2.14",
+            link="https://github.com/pytorch/pytorch/issues/185464",
+            sometimes=form != "batch",  # of one row, there may be no class behind it
+        )
+        for name, form in (("", "batch"), ("options_", "unbatched"))
     ),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from .cases import Case
 from .export_habits import EXPORTED
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, offered
-from .transformed import Function, arguments, evaluate, evaluate_all, function, larger, problems
+from .transformed import Found, Function, arguments, evaluate, evaluate_all, function, larger, problems
 
 
 class Losses(torch.nn.Module):
@@ -38,38 +41,82 @@ def export(cases: Sequence[Case], subject: Any) -> torch.export.ExportedProgram:
     return torch.export.export(Losses([function(case, subject) for case in cases]), (given,), dynamic_shapes=(shapes,), strict=False)
 
 
-def cases(config: pytest.Config) -> Iterator[Case]:
-    """A plain call of each loss."""
-    for row in offered(config, CATALOG):
-        yield Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], devices(config)[0], "typical", config.getoption("--seed"))
+@dataclass(frozen=True)
+class Group:
+    """The cases of one program: to export one is as slow as to export them all."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+
+def groups(config: pytest.Config) -> Iterator[Group]:
+    """A plain call of each loss; with --compile-all also one of each loss, of every pair of its options."""
+    seed, rows, (device, *_) = config.getoption("--seed"), offered(config, CATALOG), devices(config)
+
+    yield Group("plain", tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows))
+    if config.getoption("--compile-all"):
+        for row in rows:
+            turns = zip(row.few(), itertools.cycle(row.reductions), strict=False)
+            several = (Case(row, variant, reduction, FORMATS["float32"], device, "typical", seed) for variant, reduction in turns)
+            yield Group(f"all_{row.name}", tuple(several))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The programs."""
+    if "group" in metafunc.fixturenames:
+        metafunc.parametrize("group", list(groups(metafunc.config)), ids=lambda group: group.name)
 
 
 FORMS = {"recorded": lambda program: program, "core": lambda program: program.run_decompositions()}
+SIZES = {"": lambda case: case, "-larger": larger}
 
 
-def test_exported(request: pytest.FixtureRequest, subject: Any, subtests: pytest.Subtests) -> None:
+def test_exported(group: Group, subject: Any, subtests: pytest.Subtests) -> None:
     """An exported loss has the value and the gradients that it had, at the shape it was exported at and at another."""
-    asked = list(cases(request.config))
-    together = [case for case in asked if not habit(EXPORTED, f"{case.id}-recorded", "refuses")]
-    for case in (case for case in asked if case not in together):
+    cases = {case.id: case for case in group.cases}
+
+    @cache
+    def program(names: tuple[str, ...]) -> torch.export.ExportedProgram:
+        return _together([cases[name] for name in names], subject, subtests)
+
+    @cache
+    def module(form: str, names: tuple[str, ...]) -> torch.nn.Module:
+        return FORMS[form](program(names)).module()
+
+    for case in [case for name, case in cases.items() if habit(EXPORTED, f"{name}-recorded", "refuses")]:
+        del cases[case.id]
         with subtests.test(case.id):
-            attempt(EXPORTED, f"{case.id}-recorded", lambda case=case: export([case], subject))
+            attempt(EXPORTED, f"{case.id}-recorded", partial(export, [case], subject))
+    for form, (size, resized) in itertools.product(FORMS, SIZES.items()):
+        refused = [name for name in cases if habit(EXPORTED, f"{name}-{form}{size}", "refuses")]
+        for name in refused:
+            with subtests.test(f"{name}-{form}{size}"):
+                attempt(EXPORTED, f"{name}-{form}{size}", partial(_run, module, form, {name: resized(cases[name])}))
+        together = {name: resized(case) for name, case in cases.items() if name not in refused}
+        for (name, case), got in zip(together.items(), _run(module, form, together) if together else [], strict=True):
+            with subtests.test(f"{name}-{form}{size}"):
+                said = problems(case, got, evaluate(function(case, subject), case), habit(EXPORTED, f"{name}-{form}{size}", "inaccurate"))
+                judge(EXPORTED, f"{name}-{form}{size}", said)
+
+
+def _run(module: Callable[[str, tuple[str, ...]], Any], form: str, cases: Mapping[str, Case]) -> list[Found]:
+    """Values and gradients of the cases, by the module that was made of those of their names."""
+    return evaluate_all(module(form, tuple(cases)), list(cases.values()))
+
+
+def _together(cases: Sequence[Case], subject: Any, subtests: pytest.Subtests) -> torch.export.ExportedProgram:
+    """One program of them all; if there is none, it is said which of them has none."""
     try:
-        program = export(together, subject)
-    except Exception as error:  # one of them, or all: say which
-        for case in together:
+        return export(cases, subject)
+    except Exception as error:
+        for case in cases:
             with subtests.test(case.id):
                 export([case], subject)
         pytest.fail(f"not all of them can be exported, or not together: {error}")
-    for form, made in FORMS.items():
-        module = made(program).module()
-        for each in (together, [larger(case) for case in together]):
-            for case, got in zip(each, evaluate_all(module, each), strict=True):
-                with subtests.test(f"{case.id}-{form}"):
-                    said = problems(case, got, evaluate(function(case, subject), case), habit(EXPORTED, f"{case.id}-{form}", "inaccurate"))
-                    judge(EXPORTED, f"{case.id}-{form}", said)
 
 
 def test_entries_match(request: pytest.FixtureRequest) -> None:
-    """Every known departure is about a case."""
-    assert not unmatched(EXPORTED, (f"{case.id}-{form}" for case in cases(request.config) for form in FORMS))
+    """Every known departure is about a case; those that only a pair of options has, with --compile-all."""
+    asked = [case for group in groups(request.config) for case in group.cases]
+    known = [entry for entry in EXPORTED if request.config.getoption("--compile-all") or not entry.name.startswith("options_")]
+    assert not unmatched(known, (f"{case.id}-{form}{size}" for case in asked for form in FORMS for size in SIZES))

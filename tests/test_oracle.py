@@ -69,7 +69,9 @@ def _within_budget(exact: Exact, found: reference.Loss, share: float, underflow:
     got = found.gradients(exact.cotangent, exact.reduction, exact.shapes)
     assert got.keys() == exact.gradients.keys() == exact.budgets.keys()
     for name, want in exact.gradients.items():
-        _agree(name, got[name], want, exact.budgets[name], share, underflow)
+        budget = exact.budgets[name]  # which has the other side of a kink that is as near as float64's rounding, and not nearer
+        either = np.where(exact.undecided(share), budget.allowed, share * budget.allowed)
+        _agree(name, got[name], want, replace(budget, allowed=either), 1.0, underflow)
 
 
 def _agree(of: str, got: FloatArray, want: FloatArray, budget: Budget, share: float, underflow: float) -> None:

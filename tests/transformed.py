@@ -74,7 +74,7 @@ def elsewhere(case: Case, truth: Truth) -> Case:
 
 
 def larger(case: Case) -> Case:
-    """The case with every axis one longer; equal axes stay equal."""
+    """The case with every axis one longer, equal axes equal; but for those of length 1, which compilers take for constants."""
     return elsewhere(case, _larger_truth(case.row.name, case.variant.name, case.regime, case.format.name, case.seed))
 
 
@@ -82,7 +82,7 @@ def larger(case: Case) -> Case:
 def _larger_truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth:
     plain = Case(ROWS[row], by_name(row)[variant], "none", FORMATS[format], "cpu", regime, seed).truth
     form = plain.variant.form
-    grown = replace(plain.variant, form=Form(form.name, {axis: n + 1 for axis, n in form.axes.items()}))
+    grown = replace(plain.variant, form=Form(form.name, {axis: n + (n > 1) for axis, n in form.axes.items()}))
     return replace(plain, variant=grown, drawn=draw(plain.row, grown, regime, plain.format, seed))
 
 
