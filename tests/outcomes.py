@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .bad_calls import BadCall, Elsewhere, bad_calls
+from reference.catalog import ROWS
+
+from .bad_calls import FLOAT_DTYPES, INDEX_DTYPES, BadCall, Elsewhere, bad_calls
 from .isolated import fenced
+from .offers import is_missing
+
+DTYPES = {"mean": "float64", "sum": "bfloat16"}
+"""Of the reductions, where it is not float32: a check may be forgotten in one dtype alone."""
 
 FUNCTION, MODULE, CHUNKED = "function", "module", "chunked"  # the last: linear cross entropy with its options
 
@@ -37,12 +43,20 @@ class Attempt:
     spelling: str
     reduction: str
 
+    @property
+    def dtype(self) -> str:
+        """Of its numbers; the words for a wrong dtype have the right one in them, which is float32 then."""
+        good, wanted = self.bad.good, DTYPES.get(self.reduction, "float32")
+        if good.dtype != "float32" or self.bad.fault in (*FLOAT_DTYPES, *INDEX_DTYPES):
+            return good.dtype
+        return "float64" if is_missing(ROWS[good.loss], wanted, "cpu", torch.__version__) else wanted
+
     def __str__(self) -> str:
         arrays, options = self.bad.arguments
         said = options | ({"reduction": self.reduction} if self.reduction else {})
         shown = {n: f"{a.tolist()} ({a.dtype})" if isinstance(a, np.ndarray) else repr(a) for n, a in arrays.items()}
         shown |= {name: repr(value) for name, value in said.items()}
-        return f"{self.bad.good.loss}, {self.spelling}: {', '.join(f'{n}={v}' for n, v in shown.items())}"
+        return f"{self.bad.good.loss}, {self.spelling}, {self.dtype}: {', '.join(f'{n}={v}' for n, v in shown.items())}"
 
 
 def attempts(bad: BadCall) -> Iterator[Attempt]:
@@ -67,7 +81,7 @@ def observe(attempt: Attempt, subject: Any = torch.nn.functional, *, fence: bool
     """Make the call and, if it gives a value that can be differentiated, its backward pass."""
     arrays, options = attempt.bad.arguments
     side = "start" if "negative" in attempt.bad.fault else "end"
-    given = {n: _tensor(a, side if fence else "", attempt.bad.good.dtype) for n, a in arrays.items()}
+    given = {n: _tensor(a, side if fence else "", attempt.dtype) for n, a in arrays.items()}
     said = options | ({"reduction": attempt.reduction} if attempt.reduction else {})
     first = next(iter(given.values()))
     if isinstance(first, torch.Tensor) and first.is_floating_point():
