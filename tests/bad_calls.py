@@ -79,7 +79,8 @@ class BadCall:
     def fatal(self) -> bool:
         """Whether it may end the process where nobody checks: an index, or what is indexed, is wrong."""
         about_arrays = self.argument in (*self.good.arrays, "all", "blank")
-        return bool(self.good.limits) and about_arrays and self.fault not in TYPES
+        of_dtype = self.argument == "all" and self.fault in FLOAT_DTYPES
+        return bool(self.good.limits) and about_arrays and self.fault not in TYPES and not of_dtype
 
     @cached_property
     def refused(self) -> str:
@@ -135,7 +136,11 @@ class Elsewhere:
 
 
 TYPES: dict[str, Fault] = {"none": lambda array: None, "list": lambda array: array.tolist()}
-TOGETHER: dict[str, Fault] = {"extra_axis": lambda array: array[..., None]}
+TOGETHER: dict[str, Fault] = {
+    "extra_axis": lambda array: array[..., None],
+    "integer": lambda array: array.astype(np.int64),
+    "boolean": lambda array: array.astype(np.bool_) if array.dtype.kind == "f" else array,
+}
 
 _WORDS: dict[str, Any] = {"text": "1", "none": None}
 _NAMES: dict[str, Any] = {"unknown": "average", "other_case": "Mean", "empty": "", "batchmean": "batchmean"}

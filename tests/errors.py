@@ -281,6 +281,12 @@ RULES: tuple[Rule, ...] = (
     wrong("CTC", "targets", "float", "number", "targets of any dtype are converted; documented are integers"),
     wrong("CTC", "targets", "boolean", "inf", "targets of any dtype are converted; documented are integers"),
     # -- dtypes: numbers
+    refused("LinearCrossEntropy", "all", "integer boolean", ValueError, "acc_dtype must be one of", "raised in nn/functional.py", spelling=CHUNKED),
+    refused(f"MSE Huber SmoothL1 BCE BCEWithLogits MultiLabelSoftMargin MultiMargin MultiLabelMargin {CLASSES} CTC", "all", "integer boolean", NOT_IMPLEMENTED, "not implemented for", DISPATCH),
+    refused("KLDiv", "all", "integer boolean", RuntimeError, "kl_div: Integral inputs not supported", LOSS),
+    refused("GaussianNLL SoftMargin", "all", "integer boolean", RuntimeError, "result type Float can't be cast|Negation, the `-` operator", DISPATCH),
+    refused(f"L1 PoissonNLL HingeEmbedding MarginRanking {TRIPLETS}", "all", "boolean", RuntimeError, "Subtraction, the `-` operator", DISPATCH),
+    refused("L1 HingeEmbedding", "all", "integer", RuntimeError, "could not infer output dtype", "raised by the mean", reductions="mean"),
     wrong("Huber", "target", "integer boolean", "RuntimeError", "forward promotes, backward does not", 76646, says="Found dtype", stage="backward"),
     refused("BCE", "input target", "integer boolean complex", RuntimeError, "Found dtype", DISPATCH),
     refused("CrossEntropy LinearCrossEntropy", "target", "integer complex", RuntimeError, "Expected floating point type for target with class probabilities", NLL),

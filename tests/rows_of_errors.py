@@ -145,6 +145,13 @@ ROWS: tuple[Row, ...] = (
     _options("unknown_policy", "acc_policy='exact'", "ValueError", "invalid acc_policy"),
     _options("former_policy", "acc_policy='balanced'", "ValueError", "invalid acc_policy", ">=2.14"),
     _wrong(
+        "linear_cross_entropy-integer_weight_in_half_precision",
+        "F.linear_cross_entropy(ones(2, 4).bfloat16(), ones(3, 4).long(), classes(0, 1), options=nn.LinearCrossEntropyOptions())",
+        "number",
+        "a chunk is converted to float32, weight and all; without options, and in float32, an integer weight is refused",
+        torch=">=2.13",
+    ),
+    _wrong(
         "linear_cross_entropy-options_of_another_type",
         "F.linear_cross_entropy(ones(2, 4), ones(3, 4), classes(0, 1), options='fast')",
         "AttributeError",
