@@ -726,6 +726,21 @@ got = w.grad[1, 0]
         absolute=_subnormal(lambda input, **rest: abs(input).sum()),
     ),
     Divergence(
+        "adaptive-subnormal-probability",
+        cases=("AdaptiveLogSoftmaxWithLoss-*-large",),
+        of=("head_weight", "tail_weights.*"),
+        why="as linear-subnormal-probability, in the layers of the head and of each cluster",
+        reproducer="""
+m = torch.nn.AdaptiveLogSoftmaxWithLoss(1, 3, [1], div_value=1.0)
+m.head.weight.data = torch.tensor([[0.1], [0.0]])
+m(torch.tensor([[1000.0]]), torch.tensor([0])).loss.backward()
+got = m.head.weight.grad[1, 0]
+""",
+        gives=3.783505853677006e-41,
+        true=3.720075976020836e-41,
+        absolute=_subnormal(lambda input, tail_weights, **rest: abs(input).sum() * (1 + max(abs(w).max() for layers in tail_weights for w in layers))),
+    ),
+    Divergence(
         "half-eps-rounds-away",
         cases=("PoissonNLLLoss-*rate_log_input.False-none-float16-*-sweep",),
         of=EVERY,

@@ -147,7 +147,7 @@ ROWS: tuple[Row, ...] = (
     _wrong(
         "linear_cross_entropy-integer_weight_in_half_precision",
         "F.linear_cross_entropy(ones(2, 4).bfloat16(), ones(3, 4).long(), classes(0, 1), options=nn.LinearCrossEntropyOptions())",
-        "number",
+        "value",
         "a chunk is converted to float32, weight and all; without options, and in float32, an integer weight is refused",
         torch=">=2.13",
     ),
