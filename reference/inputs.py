@@ -199,7 +199,7 @@ DOMAINS: dict[str, dict[str, Draw]] = {
 INDEX_DOMAINS = ("index", "ignored", "labels")
 
 # Regimes that depend on more than one argument, or on the shape.
-JOINT = ("near", "trained", "kinks", "zero_weight", "all_ignored", "masked")
+JOINT = ("near", "trained", "certain", "kinks", "zero_weight", "all_ignored", "masked")
 SHAPES = {"empty": ("N", 0), "single": ("N", 1), "one_class": ("C", 1)}
 SPECIAL = {"nan": np.nan, "inf": np.inf, "neginf": -np.inf}
 
@@ -219,6 +219,8 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
         yield "near"
     if domains.get("input") == "logits" and domains.get("target") in ("index", "ignored", "sign", "probability"):
         yield "trained"
+    if domains.get("input") == "logits" and domains.get("target") == "probability":
+        yield "certain"
     if domains.get("input") == "logits" and domains.get("target") in ("index", "ignored"):
         yield "masked"
     if domains.get("weight") == "weight":
@@ -323,6 +325,11 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
             label = rng.random(arguments["target"].shape) < 0.5
             arguments["target"] = np.where(label, np.rint(arguments["target"]), arguments["target"])
         arguments["input"] = format.round(_confident(rng, arguments["input"], arguments["target"]))
+    elif regime == "certain":  # and right about every label, so that a row of them loses next to nothing
+        arguments["target"] = np.rint(arguments["target"])
+        arguments["input"] = format.round(
+            rng.uniform(10.0, 60.0, arguments["target"].shape) * np.where(arguments["target"] > 0, 1.0, -1.0)
+        )
     elif regime == "masked":
         _mask(rng, arguments["input"], arguments["target"])
     elif regime == "zero_weight":
