@@ -26,7 +26,7 @@ from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, seed_of
 
 from .departures import Departure, ctc_through_softmax
-from .divergences import in_release
+from .divergence import in_release
 from .offers import is_missing
 from .subject import Tensors, array, call_function, differentiable, function, tensor, tensors
 

@@ -10,7 +10,7 @@ import torch
 
 from reference.arithmetic import Array
 
-from .divergences import in_release
+from .divergence import in_release
 
 FLOATS = ("float64", "float32", "bfloat16", "float16")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")

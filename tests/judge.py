@@ -13,7 +13,8 @@ from reference.arithmetic import FloatArray
 from reference.loss import flatten
 
 from .cases import Case
-from .divergences import Divergence, applicable, widen
+from .divergence import Divergence, widen
+from .divergences import applicable
 from .subject import ADAPTERS
 from .table import Key
 

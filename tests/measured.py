@@ -22,7 +22,8 @@ from reference.inputs import Drawn, draw
 
 from .balls import Ball
 from .cases import Case
-from .divergences import applicable, widen
+from .divergence import widen
+from .divergences import applicable
 from .subject import array, function, tensor, tensors
 
 ROW_OF = {row.function: row for row in CATALOG}

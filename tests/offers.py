@@ -11,7 +11,7 @@ from typing import Any
 
 from reference.catalog import CATALOG, Row
 
-from .divergences import in_release
+from .divergence import in_release
 from .subject import function
 
 HALF = ("float16", "bfloat16")

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from reference.formats import FORMATS
 
 from .cases import matrix
-from .divergences import DIVERGENCES, in_release
+from .divergence import in_release
+from .divergences import DIVERGENCES
 from .offers import MISSING, absent, is_missing
 from .options import there
 from .subject import call_function, differentiable, tensors

@@ -27,7 +27,7 @@ from reference.inputs import Drawn, draw, regimes, seed_of
 
 from . import habits
 from .cases import Case
-from .divergences import in_release
+from .divergence import in_release
 from .exact import finite
 from .habits import Habit
 from .judge import Judge

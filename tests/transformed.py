@@ -15,7 +15,8 @@ from reference.formats import FORMATS, Format
 from reference.inputs import draw
 
 from .cases import Case, by_name
-from .divergences import applicable, widen
+from .divergence import widen
+from .divergences import applicable
 from .habits import Habit
 from .subject import array, differentiable, loss_of, tensor, tensors
 
