@@ -8,6 +8,7 @@ from .known import Known
 UMBRELLA = "https://github.com/pytorch/pytorch/issues/197554"  # upstream: "Validation lost"
 INDEXED = ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss", "LinearCrossEntropyLoss")
 NLL = ("NLLLoss", "CrossEntropyLoss", "LinearCrossEntropyLoss")
+INTEGRAL = ("MSELoss", "HuberLoss", "SmoothL1Loss", "BCELoss", "BCEWithLogitsLoss", "SoftMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss")
 
 # What is wrong is a number, which tracing does not have: it is for the compiled loss to refuse when it runs.
 BY_VALUE = (
@@ -51,7 +52,10 @@ TRACED: tuple[Habit, ...] = (
         "*-input1-complex",
         *(f"{loss}-*-{argument}-{fault}" for loss in ("HuberLoss", "BCELoss") for argument in ("input", "target") for fault in ("integer", "boolean")),
         *(f"{loss}-*-input-integer" for loss in (*NLL, "BCEWithLogitsLoss", "SoftMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss")),
-        "SoftMarginLoss-*-boolean",
+        "SoftMarginLoss-*-input-boolean",
+        "SoftMarginLoss-*-target-boolean",
+        *(f"{loss}-*-all-integer" for loss in (*NLL, *INTEGRAL)),
+        "MultiMarginLoss-*-all-boolean",
     ),
     _accepts(
         "dtypes_of_nll",
@@ -89,6 +93,11 @@ TRACED: tuple[Habit, ...] = (
         "LinearCrossEntropyLoss-*-linear_*-boolean",
         "LinearCrossEntropyLoss-*-linear_*-complex",
         torch=">=2.13",
+    ),
+    _accepts(
+        "subtraction_of_booleans",
+        "from a rate, booleans are not subtracted in eager; the meta function of it does not refuse",
+        "PoissonNLLLoss-*-all-boolean",
     ),
     _accepts(
         "subtraction_of_boolean_targets",

@@ -82,6 +82,7 @@ def together(bad: Sequence[BadCall], subject: Any, backend: str) -> None:
     given = []
     for each in bad:
         arrays, options = each.arguments
+        options = {"reduction": reduction, **options} if (reduction := asked(each).reduction) else options
         tensors = {n: torch.as_tensor(np.asarray(a)) for n, a in arrays.items()}
         tensors = {n: t.float() if t.dtype == torch.float64 else t for n, t in tensors.items()}
         given.append((each.good.function, tensors, options))
