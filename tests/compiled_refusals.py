@@ -55,7 +55,6 @@ TRACED: tuple[Habit, ...] = (
         "SoftMarginLoss-*-input-boolean",
         "SoftMarginLoss-*-target-boolean",
         *(f"{loss}-*-all-integer" for loss in (*NLL, *INTEGRAL)),
-        "MultiMarginLoss-*-all-boolean",
     ),
     _accepts(
         "dtypes_of_nll",
@@ -96,8 +95,9 @@ TRACED: tuple[Habit, ...] = (
     ),
     _accepts(
         "subtraction_of_booleans",
-        "from a rate, booleans are not subtracted in eager; the meta function of it does not refuse",
+        "from a rate or a score, booleans are not subtracted in eager; the meta function of it does not refuse",
         "PoissonNLLLoss-*-all-boolean",
+        "MultiMarginLoss-*-all-boolean",
     ),
     _accepts(
         "subtraction_of_boolean_targets",
