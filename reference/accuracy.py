@@ -39,7 +39,7 @@ from .arithmetic import FloatArray, number
 from .catalog import Row, Variant
 from .formats import FORMATS, Format, widen
 from .inputs import Drawn, seed_of
-from .loss import Loss, flatten
+from .loss import Chain, Loss, flatten
 
 K = 6
 """Roundings between the inputs and an element. A loss is two to four operations deep: a difference or a product, an
@@ -148,8 +148,7 @@ class Truth:
                 for name, partial in loss.hinge.partials.items():
                     shift[name] = shift[name] + np.where(near[..., None], abs(partial), 0)
             for chain in loss.chains:  # logits are sums, too: rounded by d x in their terms, they move p by 2 p max |d x|
-                moved = np.moveaxis(chain.magnitude, loss.last.get(chain.of, -1), -1).max(-1, keepdims=True, initial=0)
-                least[chain.of] = 2 * self.format.u * _finite(moved) * abs(loss.partials[chain.of])
+                least[chain.of] = 2 * self.format.u * _finite(self._terms(chain)) * abs(loss.partials[chain.of])
         inside = [(loss, loss)] if loss.hinge is not None or loss.chains else []
         for there, back in itertools.chain(inside, self._moved()):
             with np.errstate(all="ignore"):
@@ -192,12 +191,26 @@ class Truth:
         summed = max((p.size for p in self.loss.partials.values()), default=1) / max(self.loss.value.size, 1)
         return float(K + np.log2(max(self.loss.terms or summed, 1)))
 
+    def _terms(self, chain: Chain) -> FloatArray:
+        """(V, 1): the largest sum of absolute terms that an intermediate, a row of logits, is added up from."""
+        return np.moveaxis(chain.magnitude, self.loss.last.get(chain.of, -1), -1).max(-1, keepdims=True, initial=0)
+
     @cached_property
     def element(self) -> FloatArray:
-        """(V): the error that an unreduced value is allowed before it is rounded."""
+        """(V): the error that an unreduced value is allowed before it is rounded.
+
+        The condition is of the first order. Logits that are off by d each move a loss by up to exp(2 d) - 1 times its
+        slope, and by no more than 2 d times its weight.
+        """
         loss = self.loss
         with np.errstate(all="ignore"):
-            scale = _finite(terms_of(loss)) + _known(loss.condition(self._inexact))
+            condition = _known(loss.condition(self._inexact))
+            for chain in loss.chains:
+                apart = 2 * _finite(self._terms(chain)[..., 0])
+                off = self.depth * self.format.u * apart
+                weight = 1 if loss.denominator is None else np.maximum(loss.denominator, 1)
+                condition = np.fmin(condition * np.where(off > 0, np.expm1(off) / off, 1), condition + weight * apart)
+            scale = _finite(terms_of(loss)) + condition
             found = self.depth * (self.format.u * scale + self.format.step)
             if self.rounded is not None:
                 found = found + _finite(abs(self.rounded.value - loss.value))

@@ -181,8 +181,8 @@ class Curvature:
     def budgets(self, reduction: str, format: Format) -> dict[str, Budget]:
         """As `tangent` J v, of the shape of the result; and H v by argument."""
         found = {}
-        depth = K + np.log2(max(len(self._columns), 2))
-        if self.here.chains:  # a second formula to go through, and a sum over the rows
+        depth = 2 * K + np.log2(max(len(self._columns), 2))  # through the formula of a derivative, and through its derivative
+        if self.here.chains:  # one more formula to go through, and a sum over the rows
             depth += K + np.log2(max(self.here.value.size, 2))
         for name, (want, scale, defined) in self._derivatives(reduction).items():
             allowed = format.u * (abs(want) + depth * scale / self._doubt) + format.step
