@@ -179,6 +179,11 @@ def _squared(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, Floa
     return (d**2).sum(-1), 2 * d, -2 * d
 
 
+def _lopsided(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    d = x - 2 * y
+    return (d**2).sum(-1), 2 * d, -4 * d
+
+
 def _taxicab(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     d = x - y
     return abs(d).sum(-1), sign(d), -sign(d)
@@ -186,6 +191,7 @@ def _taxicab(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, Floa
 
 DISTANCES: dict[str, tuple[Any, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
     "squared": (_squared, lambda x, y: (x - y).square().sum(-1)),
+    "lopsided": (_lopsided, lambda x, y: (x - 2 * y).square().sum(-1)),
     "taxicab": (_taxicab, lambda x, y: (x - y).abs().sum(-1)),
     "p3": (reference.pairwise_distance(3.0), torch.nn.PairwiseDistance(3.0)),
     "default": (None, None),

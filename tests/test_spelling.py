@@ -1,0 +1,72 @@
+"""Does it matter how the same arguments are given: one tensor in two places, a number of another type?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reference.catalog import Row, Variant
+from reference.formats import FORMATS
+
+from .calls import Call, offered, same_bits, spread
+from .subject import call_function, call_module, has_module, loss_of
+
+TYPES: tuple[Callable[[float], Any], ...] = (int, float, np.float64)
+WHOLE = ("ignore_index", "blank")
+"""Options that are integers and nothing else."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The losses that take an argument twice, and the options that are numbers."""
+    rows = offered(metafunc.config)
+    if "twice" in metafunc.fixturenames:
+        found = [(row, names) for row in rows if len(names := alike(row, next(iter(row.variants())))) > 1]
+        metafunc.parametrize("twice", found, ids=[row.name for row, _ in found])
+    if "option" in metafunc.fixturenames:
+        numbers = [(row, name, value) for row in rows for name, values in row.options.items() if name not in WHOLE for value in values if is_whole(value)]
+        metafunc.parametrize("option", numbers, ids=[f"{row.name}-{name}-{value}" for row, name, value in numbers])
+
+
+def alike(row: Row, variant: Variant) -> list[str]:
+    """The differentiable arguments that mean the same as the first, in the same shape."""
+    chosen = [variant.choices[a.name] for a in row.arguments]
+    return [a.name for a, c in zip(row.arguments, chosen, strict=True) if a.gradient and (c.domain, c.shape) == (chosen[0].domain, chosen[0].shape)]
+
+
+def is_whole(value: Any) -> bool:
+    """A number, no flag, without a fraction."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+
+
+def test_one_tensor_twice(twice: tuple[Row, list[str]], subject: Any) -> None:
+    """The value is that of two equal tensors, and the gradient the sum of theirs."""
+    row, names = twice
+    for variant, reduction in itertools.product(spread(row, row.forms[:1]), row.reductions):
+        given = Call(row, variant, FORMATS["float64"]).given()
+        one = given[names[0]].clone().requires_grad_()
+        each = {name: one.detach().clone().requires_grad_() for name in names}
+        values = [call_function(subject, row, variant, {**given, **tensors}, reduction) for tensors in (dict.fromkeys(names, one), each)]
+        assert same_bits(*values), f"{variant.name}, {reduction}: {values[0]} of one tensor, {values[1]} of two"
+        both, apart = torch.autograd.grad(values[0].sum(), one)[0], torch.autograd.grad(values[1].sum(), [*each.values()])
+        torch.testing.assert_close(both, sum(apart), rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_of_any_type(option: tuple[Row, str, float], subject: Any) -> None:
+    """An integer, a Python float and one of NumPy mean the same."""
+    row, name, value = option
+    variant = next(v for v in row.variants() if v.options[name] == value and type(v.options[name]) is type(value))
+    given, reduction = Call(row, variant, FORMATS["float32"]).given(), row.reductions[0]
+    want = call_function(subject, row, variant, given, reduction)
+    for kind in TYPES:
+        if name == "p" and row.name == "MultiMarginLoss" and kind is np.float64:
+            continue  # an int, as it says; a float passes
+        options = {**variant.options, name: kind(value)}
+        got = loss_of(subject, row)(**given, **options, reduction=reduction)
+        assert same_bits(got, want), f"{row.name}, {name} = {kind(value)!r}: {got}, and {want} for {value!r}"
+        if subject is torch.nn.functional and has_module(row, given):
+            assert same_bits(call_module(row, Variant(variant.form, variant.choices, options, variant.name), given, reduction), want)
