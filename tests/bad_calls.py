@@ -100,11 +100,11 @@ class BadCall:
 # -- faults -----------------------------------------------------------------------------------------------------
 
 
-def _last(value: float) -> Fault:
-    """The last element replaced."""
+def _one(value: float) -> Fault:
+    """The last element replaced, or where there are two axes the first: not every loop looks at both."""
 
     def fault(array: Array) -> Array:
-        array[(-1,) * array.ndim] = value
+        array[(0 if array.ndim == 2 else -1,) * array.ndim] = value
         return array
 
     return fault
@@ -115,14 +115,14 @@ def _as(dtype: Any) -> Fault:
 
 
 VALUES: dict[str, dict[str, Fault]] = {
-    "probability": {"below_zero": _last(-0.25), "above_one": _last(1.25), "nan": _last(np.nan)},
-    "distribution": {"below_zero": _last(-0.25), "above_one": _last(1.25)},
-    "sign": {"zero": _last(0), "two": _last(2), "nan": _last(np.nan)},
-    "variance": {"negative": _last(-1), "nan": _last(np.nan)},
-    "count": {"negative": _last(-1)},
-    "positive": {"negative": _last(-1)},
-    "weight": {"negative": _last(-1)},
-    "log_probability": {"positive": _last(0.5)},
+    "probability": {"below_zero": _one(-0.25), "above_one": _one(1.25), "nan": _one(np.nan)},
+    "distribution": {"below_zero": _one(-0.25), "above_one": _one(1.25)},
+    "sign": {"zero": _one(0), "two": _one(2), "nan": _one(np.nan)},
+    "variance": {"negative": _one(-1), "nan": _one(np.nan)},
+    "count": {"negative": _one(-1)},
+    "positive": {"negative": _one(-1)},
+    "weight": {"negative": _one(-1)},
+    "log_probability": {"positive": _one(0.5)},
 }
 FLOAT_DTYPES = {"integer": _as(np.int64), "boolean": _as(np.bool_), "complex": _as(np.complex64)}
 INDEX_DTYPES = {"float": _as(np.float64), "int32": _as(np.int32), "boolean": _as(np.bool_)}
@@ -199,9 +199,9 @@ def array_faults(call: Call, name: str) -> dict[str, Fault]:
     if name in call.limits:
         low = -2 if domain == "labels" else -1
         ends = {"past_the_end": call.limits[name], "negative": low, "far": FAR, "far_negative": -FAR}
-        values = {fault: _last(value) for fault, value in ends.items()} | INDEX_DTYPES
+        values = {fault: _one(value) for fault, value in ends.items()} | INDEX_DTYPES
         if name == "targets":
-            values["blank"] = _last(call.options["blank"])
+            values["blank"] = _one(call.options["blank"])
     else:
         values = VALUES.get(domain, {}) | FLOAT_DTYPES
     types = {fault: change for fault, change in TYPES.items() if fault != "none" or name not in call.optional}

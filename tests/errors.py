@@ -262,6 +262,7 @@ RULES: tuple[Rule, ...] = (
     refused("MultiLabelMargin", "target", "past_the_end negative far far_negative", RuntimeError, "argument #2 'target' is out of range", "raised in ATen/native/LossMultiLabelMargin.cpp"),
     wrong("CTC", "targets", "far far_negative", "SIGSEGV", "labels are not checked: they index log_probs, wherever that leads", 193794),
     wrong("CTC", "targets", "past_the_end negative", "SIGSEGV", "labels are not checked: here they index the memory beside log_probs", 193794, forms="unbatched"),
+    wrong("CTC", "targets", "negative", "SIGSEGV", "labels are not checked: here, in the first row, they index the memory before log_probs", 193794, forms="padded"),
     wrong("CTC", "targets", "past_the_end negative", "number", "labels are not checked: here they index another row's probabilities", 193794),
     wrong("CTC", "log_probs", "axis2.one", "SIGSEGV", "labels are not checked: they index log_probs, wherever that leads", 193794),
     wrong("CTC", "log_probs", "axis1.one", "SIGSEGV", "labels are not checked: they index log_probs, wherever that leads", 193794, forms="unbatched"),
