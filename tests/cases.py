@@ -59,7 +59,7 @@ def by_name(row: str) -> dict[str, Variant]:
     """The variants of a row, those in its wide forms and those of many elements included, by name."""
     entry = ROWS[row]
     extra = [entry.plain(form) for form in (*entry.wide, *_many(entry))]
-    extra += [v for form in entry.wide[:1] for v in entry.elsewhere(form)]
+    extra += [v for form in (*entry.wide[:1], *_many(entry)) for v in entry.elsewhere(form)]
     return {v.name: v for v in (*entry.variants(), *extra)}
 
 
@@ -86,7 +86,8 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
         calls += [(v, regime) for v in (able[start:] + able[:start])[:AT_ONCE]]
     calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked") if r in regimes(entry, entry.plain(form))]
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
-    calls += [(entry.plain(form), "typical") for form in _many(entry)]
+    for form in _many(entry):  # elementwise losses meet their options in the sweep of half precision
+        calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else [entry.plain(form)])]
     return tuple(calls)
 
 
@@ -120,7 +121,7 @@ def matrix(
 def _reductions(row: Row, variant: Variant, dtype: str, turn: int | None) -> tuple[str, ...]:
     """All, or the one whose turn it is, in float32 with `none`; of many elements in other dtypes those that add them up."""
     if dtype != "float32" and variant.form is row.many:
-        return row.reductions[1:2] if dtype == "float64" else row.reductions[1:]
+        return row.reductions[1:]
     if turn is None:
         return row.reductions
     one = row.reductions[turn % len(row.reductions)]

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from reference.accuracy import terms_of
+
 from . import departures
 from .cases import Case
 from .divergence import EVERY, NAN, Divergence, anywhere, in_release, subnormal, summed_over_classes
@@ -32,7 +34,32 @@ def _serial(case: Case, quantity: str) -> Any:
     return 4 * case.format.u * np.sqrt(loss.value.size) * abs(loss.value * loss.factors(case.reduction)).sum()
 
 
+def _norm_in_a_row(case: Case, quantity: str) -> Any:
+    """A 64th of a rounding for each feature of a distance, and as much for its gradient, which is divided by powers of it."""
+    loss, p = case.truth.loss, case.variant.options["p"]
+    lost = max(p, 1 / p) * case.truth.drawn.arguments["anchor"].shape[-1] / 64 * case.format.u
+    if quantity == "value":
+        each = lost * terms_of(loss)
+        return each if case.reduction == "none" else np.sum(loss.factors(case.reduction) * each)
+    assert loss.hinge is not None
+    passed = abs(case.cotangent(loss.reduce(case.reduction).shape) * loss.factors(case.reduction))
+    return lost * passed[..., None] * loss.hinge.partials[quantity]
+
+
 DIVERGENCES: tuple[Divergence, ...] = (
+    Divergence(
+        "norm-adds-up-in-a-row",
+        cases=("TripletMarginLoss-many_*p.*-float32-cpu-*",),
+        of=EVERY,
+        why="a norm of another power than 2 is added up one feature after another in each lane of a vector",
+        reproducer="""
+x = torch.full((1, 1 << 20), 0.1)
+got = abs(F.pairwise_distance(x, 0 * x, p=1.0, eps=0.0)[0] / (x[0, 0].double() * (1 << 20)) - 1) > 1e-5  # 170 roundings
+""",
+        gives=1.0,
+        true=0.0,
+        absolute=_norm_in_a_row,
+    ),
     Divergence(
         "log-of-sum",
         cases=("CrossEntropyLoss-*", "LinearCrossEntropyLoss-*", "AdaptiveLogSoftmaxWithLoss-*"),
