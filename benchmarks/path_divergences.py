@@ -1,7 +1,7 @@
 """Where the paths are known to be less than the loss, in the cases of the matrix: patterns of their ids, and why.
 
 A pattern is of `path-case`, a case being loss, variant, reduction, dtype, device and regime. Each is needed by some
-case of the composed path, or the run says so; torch's own divergences (`tests/divergences.py`) apply to all paths.
+case of its path, or the run says so; torch's own divergences (`tests/divergences.py`) apply to all paths.
 """
 
 from __future__ import annotations

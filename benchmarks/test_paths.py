@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from reference.catalog import CATALOG, Row
+from reference.catalog import CATALOG
 from tests.cases import Case, matrix
 from tests.judge import Judge
 from tests.test_gradient import test_gradient as gradient
@@ -48,11 +48,12 @@ def cases(path: str, config: pytest.Config) -> Iterator[Case]:
     offered = [row for row in CATALOG if function(path, row.function)]
     every = matrix(["float32"], ["cpu"], config.getoption("--seed", default=0), rows=offered)
     if path in COMPILED:
-        return (case for case in every if config.getoption("--matrix") and _is_worth_compiling(case.row, case))
+        return (case for case in every if config.getoption("--matrix") and _is_worth_compiling(case))
     return (case for case in every if config.getoption("--matrix") or case.regime == "typical")
 
 
-def _is_worth_compiling(row: Row, case: Case) -> bool:
+def _is_worth_compiling(case: Case) -> bool:
+    row = case.row
     if case.variant.form not in row.forms or case.reduction not in ("none", "mean"):
         return False
     pairs = {variant.name for variant in row.few()}
@@ -61,7 +62,7 @@ def _is_worth_compiling(row: Row, case: Case) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test per path, case and question."""
-    if "path_case" in metafunc.fixturenames:  # of one process: what the entries are needed for is counted
+    if "path_case" in metafunc.fixturenames:
         paths = [] if metafunc.config.getoption("--quick") else ["unfused", *COMPILED]
         found = [(path, case, of) for path in paths for case in cases(path, metafunc.config) for of in QUESTIONS]
         metafunc.parametrize(("path", "path_case", "of"), found, ids=[f"{path}-{case.id}-{of}" for path, case, of in found])
@@ -87,9 +88,9 @@ def test_path(path: str, path_case: Case, of: str, judge: Judge) -> None:
 
 
 def test_entries_are_needed(request: pytest.FixtureRequest) -> None:
-    """Of each divergence of the composed path there is a case that needs it; asked when all of its cases were."""
-    if not request.config.getoption("--matrix"):
-        pytest.skip("it is asked with --matrix")
+    """Of each divergence of a path there is a case that needs it; asked where all of its cases were, in this process."""
+    if not request.config.getoption("--matrix") or hasattr(request.config, "workerinput"):
+        pytest.skip("it is asked with --matrix, of one process")
     asked = {item.callspec.params["path"] for item in request.session.items if "path_case" in getattr(item, "fixturenames", ())}
     idle = [entry.why for entry in current(torch.__version__) if _about(entry) in asked and entry.why not in NEEDED]
     assert not idle

@@ -112,6 +112,7 @@ def departed(truth: Truth, departures: tuple[Departure, ...]) -> Truth:
 
 
 def anywhere(case: Case, quantity: str) -> bool:
+    """Every element."""
     return True
 
 

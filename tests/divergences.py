@@ -35,7 +35,10 @@ def _serial(case: Case, quantity: str) -> Any:
 
 
 def _norm_in_a_row(case: Case, quantity: str) -> Any:
-    """A 64th of a rounding for each feature of a distance, and as much for its gradient, which is divided by powers of it."""
+    """What a distance loses, and its gradient, which is divided by powers of it.
+
+    Each of 8 lanes adds n / 8 terms, rounding each time; of many roundings an eighth, for bias (`accuracy.together`).
+    """
     loss, p = case.truth.loss, case.variant.options["p"]
     lost = max(p, 1 / p) * case.truth.drawn.arguments["anchor"].shape[-1] / 64 * case.format.u
     if quantity == "value":
@@ -80,7 +83,7 @@ got = F.cross_entropy(x, torch.tensor([0]))
         cases=("CrossEntropyLoss-wide*label_smoothing*-cpu-*",),
         of=("input",),
         why="the backward pass of log_softmax adds up the gradients of all classes, one after another in each lane of a "
-        "vector: those of smoothing are alike, and are rounded alike",
+        "vector: those of smoothing are alike, and are rounded alike: n / 4 times, in lanes of 4",
         reproducer="""
 x = torch.zeros(1, 131072, requires_grad=True)
 F.cross_entropy(x, torch.tensor([0]), label_smoothing=0.3).backward()

@@ -142,6 +142,7 @@ def _of(*forms: str) -> Callable[[Row], list[Variant]]:
     return lambda row: [next(variant for variant in row.few() if variant.form.name == form) for form in forms]
 
 
+# Nor are these moved in one argument at a time: of CTC there is one, of adaptive softmax the truth of each takes seconds.
 FEWER = {"CTCLoss": _of("unbatched"), "AdaptiveLogSoftmaxWithLoss": _of("batch", "unbatched")}
 
 

@@ -52,7 +52,6 @@ class Group:
 def groups(config: pytest.Config) -> Iterator[Group]:
     """A plain call of each loss; with --compile-all also one of each loss, of every pair of its options."""
     seed, rows, (device, *_) = config.getoption("--seed"), offered(config, CATALOG), devices(config)
-
     yield Group("plain", tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows))
     if config.getoption("--compile-all"):
         for row in rows:
