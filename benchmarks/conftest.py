@@ -119,7 +119,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Know how much there is to do."""
     rows = [item for item in session.items if "row" in getattr(item, "fixturenames", ())]
-    session.config.stash[PROGRESS] = {"all": len(rows), "done": 0, "began": time.monotonic()}
+    session.config.stash[PROGRESS] = {"all": len(rows), "done": 0, "said": set(), "began": time.monotonic()}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -128,7 +128,9 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     said = dict(getattr(report, "user_properties", ())).get("said")
     if report.when != "call" or said is None:
         return None
-    progress = config.stash[PROGRESS]
+    if report.nodeid in (progress := config.stash[PROGRESS])["said"]:
+        return None  # asked again, for the summary
+    progress["said"].add(report.nodeid)
     progress["done"] += 1
     spent = time.monotonic() - progress["began"]
     left = spent / progress["done"] * (progress["all"] - progress["done"])

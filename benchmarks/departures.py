@@ -16,11 +16,12 @@ NEVER = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """`rows` is a pattern of row ids; `gradients` how many times the budget they may err."""
+    """`rows` is a pattern of row ids, `gradients` how many times the budget they may err; `device`, if on one alone."""
 
     rows: str
     gradients: float
     why: str
+    device: str = ""
 
 
 DEPARTURES = (
@@ -30,6 +31,12 @@ DEPARTURES = (
         "the gradient of the target's class is added up one class after the other in float32, not in a tree",
     ),
     Departure("sigmoid_focal_loss-*unfused", 4, "1 - p is formed after p was rounded"),
+    Departure("sigmoid_focal_loss-*third_party", 4, "1 - p is formed after p was rounded"),
+    Departure(
+        "cross_entropy-cityscapes-*fused",
+        4,
+        "p - 1 keeps the roundings of p and of the sum of 19 exponentials, which shows where p is near 1: in 5 of 4 * 10^7",
+    ),
     Departure(
         "soft_margin_loss-*-compiled_fused",
         32,
@@ -39,6 +46,16 @@ DEPARTURES = (
         "ctc_loss-*",
         10_000,
         "each of 200 frames rounds a log-likelihood of some -600, and the gradient is the exp of a difference of two",
+    ),
+    Departure(
+        "ctc_loss-longspeech-*",
+        100_000,
+        "each of 1000 frames rounds a log-likelihood of some -4500, and the gradient is the exp of a difference of two",
+    ),
+    Departure(
+        "cross_entropy-*-float16-*unfused",
+        NEVER,
+        "the probability of one token in 100,000 may be below what float16 has, and the gradient of its log is 0 * inf",
     ),
     Departure(
         "binary_cross_entropy_with_logits-*-bfloat16-*unfused",
@@ -51,6 +68,12 @@ DEPARTURES = (
         "the compiled loss counts labels beyond the first -1, which ends the list",
     ),
     Departure(
+        "multilabel_margin_loss-*-fused",
+        NEVER,
+        "past a warp of classes the gradient of the last label races: see tests/divergences.py",
+        device="cuda",
+    ),
+    Departure(
         "gaussian_nll_loss-*-compiled_fused", NEVER, "asks whether a variance is negative, which no whole graph can"
     ),
     Departure(
@@ -61,6 +84,6 @@ DEPARTURES = (
 )
 
 
-def departure(row: str) -> Departure | None:
+def departure(row: str, device: str) -> Departure | None:
     """The entry of a row, if it has one; the last that matches, so that an exception may follow a rule."""
-    return next((d for d in reversed(DEPARTURES) if fnmatchcase(row, d.rows)), None)
+    return next((d for d in reversed(DEPARTURES) if fnmatchcase(row, d.rows) and d.device in ("", device)), None)

@@ -89,26 +89,25 @@ def limits(results: list[Result]) -> Figure | None:
 
 
 def growth(results: list[Result]) -> Figure | None:
-    """Time per element against the number of elements, one line per loss and path measured at three sizes or more."""
+    """Time per element against the number of elements: a panel per loss that was measured at three sizes or more."""
     series = [(key, points) for key, points in _series(results) if len(points) > 2]
-    if not series:
+    losses = list(dict.fromkeys(loss for (loss, _), _ in series))
+    if not losses:
         return None
-    figure, axes = plt.subplots(figsize=(8, 5))
-    for (loss, path), points in series:
-        style = "--" if path == "unfused" else "-"
-        axes.plot(
-            [p.elements for p in points],
-            [p.ns_per_element for p in points],
-            style,
-            marker="o",
-            ms=3,
-            label=f"{loss} {path}",
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("elements")
-    axes.set_ylabel("ns per element, forward and backward")
-    axes.legend(fontsize=6)
+    figure, panels = plt.subplots(
+        1, len(losses), figsize=(3.2 * len(losses), 3.2), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for panel, loss in zip(panels[0], losses, strict=True):
+        panel.set_title(loss, fontsize=7)
+        for (whose, path), points in series:
+            if whose == loss:
+                times = [p.ns_per_element for p in points]
+                label = path.replace("_", " ")
+                panel.loglog([p.elements for p in points], times, "o-", ms=3, color=COLOURS.get(path), label=label)
+        panel.grid(lw=0.3)
+        panel.legend(fontsize=6)
+    figure.supxlabel("elements", fontsize=8)
+    figure.supylabel("ns per element, forward and backward", fontsize=8)
     return figure
 
 

@@ -133,7 +133,7 @@ def footer(run: Run) -> Iterator[str]:
     )
     for why in dict.fromkeys(r.excused for r in run.results if r.excused):
         yield f"* beyond the budget of accuracy, {len([r for r in run.results if r.excused == why])} rows: {why}"
-    idle = [d.rows for d in DEPARTURES if d not in run.used and any(departure(r.id) is d for r in run.results)]
+    idle = [d.rows for d in DEPARTURES if d not in run.used and any(departure(r.id, r.device) is d for r in run.results)]
     if idle:
         yield f"departures that no row here needed any more: {', '.join(idle)}"
     yield "; ".join(f"{name}: {value}" for name, value in environment(run).items())

@@ -158,8 +158,8 @@ class Run:
         )
 
     def _right(self, row: Row, step: Step, result: Result) -> bool:
-        checked, known = check(step), departure(row.id)
-        result.checked, result.problem = checked.worst, refusal(row.id, checked)
+        checked, known = check(step), departure(row.id, self.device.type)
+        result.checked, result.problem = checked.worst, refusal(row.id, self.device.type, checked)
         if checked.worst > 1 and known is not None:
             self.used.add(known)
             result.excused = known.why

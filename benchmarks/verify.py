@@ -54,9 +54,9 @@ def check(step: Step) -> Checked:
     return Checked(verdicts["value"].ratio, max(verdicts[name].ratio for name in names), problem)
 
 
-def refusal(row: str, checked: Checked) -> str:
+def refusal(row: str, device: str, checked: Checked) -> str:
     """Why a row is not timed: it errs more than the budget, and more than a departure allows; or nothing."""
-    known = departure(row)
+    known = departure(row, device)
     allowed = known.gradients if known is not None and np.isfinite(known.gradients) else 1.0
     return checked.problem if checked.value > 1 or checked.gradients > allowed else ""
 

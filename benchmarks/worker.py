@@ -66,7 +66,7 @@ class Worker:
         if found is None:
             return {"absent": True}
         step = Step(found, self.cases[case], inputs_of(self.cases[case], self.device))
-        wrong = refusal(name, check(step))
+        wrong = refusal(name, self.device.type, check(step))
         if wrong:
             return {"wrong": wrong}
         self.tasks[name] = step

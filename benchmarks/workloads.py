@@ -160,12 +160,12 @@ WORKLOADS: tuple[Workload, ...] = (
         scales={"linear_weight": 1 / 16},
     ),
     Workload(
-        "head128k",
+        "head50k",
         "linear_cross_entropy",
-        {"N": 2048, "C": 128_256, "F": 2048},
-        "the last layer of a language model",
+        {"N": 512, "C": 50_257, "F": 768},
+        "the last layer of GPT-2 small",
         "large",
-        scales={"linear_weight": 1 / 64},
+        scales={"linear_weight": 1 / 32},
     ),
     Workload("imagenet", "multi_margin_loss", {"N": 256, "C": 1000}, "an ImageNet head"),
     # many yes or no

@@ -183,7 +183,7 @@ def test_a_path_that_raises_is_refused() -> None:
         raise RuntimeError("no such kernel")
 
     checked = check(Step(broken, MNIST, inputs_of(MNIST, CPU)))
-    assert refusal("row", checked) == "raises RuntimeError: no such kernel"
+    assert refusal("row", "cpu", checked) == "raises RuntimeError: no such kernel"
 
 
 def test_gradients_are_verified_too() -> None:
@@ -192,7 +192,7 @@ def test_gradients_are_verified_too() -> None:
     def half(input: torch.Tensor, **more: Any) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(0.5 * input + 0.5 * input.detach(), **more)
 
-    assert "input" in refusal("row", check(Step(half, MNIST, inputs_of(MNIST, CPU))))
+    assert "input" in refusal("row", "cpu", check(Step(half, MNIST, inputs_of(MNIST, CPU))))
 
 
 @pytest.mark.parametrize("loss", sorted({w.loss for w in WORKLOADS}))
@@ -205,7 +205,7 @@ def test_the_unfused_path_offers_every_loss(loss: str) -> None:
     )
     case = Case(shrunk, "float32", "both")
     found = check(Step(getattr(unfused, loss), case, inputs_of(case, CPU)))
-    assert not refusal(f"{loss}-shrunk-float32-both-unfused", found)
+    assert not refusal(f"{loss}-shrunk-float32-both-unfused", "cpu", found)
 
 
 # -- rows and reports -------------------------------------------------------------------------------------------
