@@ -205,7 +205,10 @@ WIDE = (
     Form("wide33000", {"N": 3, "C": 33_000}),
     Form("wide131100", {"N": 2, "C": 131_100}),
 )
-PAST_A_WARP = (Form("wide64", {"N": 40, "C": 64}),)  # more classes than the 32 threads that need no barrier
+PAST_A_WARP = (
+    Form("wide64", {"N": 40, "C": 64}),  # more classes than the 32 threads that need no barrier
+    Form("wide513", {"N": 2, "C": 513}),
+)
 
 
 # -- arguments --------------------------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def summed_over_classes(lost: Callable[[Case, FloatArray, int], Any]) -> Callabl
         loss, given = case.truth.loss, case.truth.arguments
         passed = np.max(given.get("weight", np.ones(1))) * abs(case.cotangent(loss.reduce(case.reduction).shape) * loss.factors(case.reduction))
         row = np.asarray(lost(case, passed, given["input"].shape[1]))
-        return np.exp(log_softmax(given["input"])) * row.reshape(-1, *[1] * row.ndim)
+        p = np.exp(np.moveaxis(log_softmax(np.moveaxis(given["input"], 1, -1)), -1, 1))
+        return p * np.expand_dims(row, 1)
 
     return absolute
