@@ -41,7 +41,7 @@ USAGE: dict[str, Departure] = {"CTCLoss": ctc_through_softmax}
 
 def _moderate(x: FloatArray, format: Format) -> FloatArray:
     """From 0.3 to 0.9 in size: no confident class, no difference of near numbers, no margin of a catalog row."""
-    return np.copysign(0.3 + 0.6 * np.minimum(abs(x) / 4, 1), x)
+    return np.copysign(0.3 + 0.6 * abs(x) / (abs(x) + 2), x)
 
 
 EASY: dict[str, Callable[[FloatArray, Format], FloatArray]] = {

@@ -125,3 +125,23 @@ DERIVATIVES: tuple[Habit, ...] = (
         allows=_relative(_shortest),
     ),
 )
+
+CHECKED: tuple[Habit, ...] = (
+    *(
+        Habit(
+            f"{function}_has_one_derivative",
+            (f"{loss}-*-order2", f"{loss}-*-order3"),
+            "refuses",
+            "the backward pass is an operator without a derivative",
+            says=f"{function}_backward is not implemented",
+        )
+        for loss, function in (("MultiMarginLoss", "multi_margin_loss"), ("MultiLabelMarginLoss", "multilabel_margin_loss"), ("CTCLoss", "ctc_loss"))
+    ),
+    Habit(
+        "clamped_variance_has_a_derivative",
+        ("GaussianNLLLoss-*eps.0.25*",),
+        "wrong",
+        "documented: the clamping of var is ignored with respect to autograd. Differences see it, where a variance is below eps",
+        sometimes=True,
+    ),
+)

@@ -101,6 +101,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per case."""
     if "laid" in metafunc.fixturenames:
         metafunc.parametrize("laid", _cases(metafunc.config), ids=lambda case: case.id)
+    if "dense" in metafunc.fixturenames:
+        elements = [c for c in _cases(metafunc.config) if c.dtype == "float32" and c.layout in DENSE and ROWS[c.row].elementwise]
+        metafunc.parametrize("dense", elements, ids=lambda case: case.id)
 
 
 # -- the question -----------------------------------------------------------------------------------------------
@@ -147,6 +150,30 @@ def choices(laid: Laid, reduction: str) -> Iterator[dict[str, str]]:
         yield from ({n: k} for n, k in fitting_all.items())
     if len(fitting_all) > 1 or laid.dtype != "float32" or reduction not in ("none", "mean"):
         yield fitting_all
+
+
+DENSE = ("transposed", "channels_last", "channels_last_3d")
+UNKEPT = (  # nothing is documented of the layout of a gradient that is on its way: autograd lays out what it ends in
+    ("MSELoss", "*"),
+    ("HuberLoss", "*"),
+    ("SmoothL1Loss", "*"),
+    ("PoissonNLLLoss", "target"),
+    ("KLDivLoss", "target"),
+    ("BCEWithLogitsLoss", "target"),
+    ("sigmoid_focal_loss", "*"),
+    ("GaussianNLLLoss", "value"),  # of a variance per row, which has another layout
+)
+
+
+def test_a_result_lies_as_its_arguments_do(dense: Laid, subject: Any) -> None:
+    """Of arguments that all lie alike, an unreduced loss of elements and its gradients do: of images the channels stay last."""
+    call, layout = dense.call, LAYOUTS[dense.layout]
+    *arguments, cotangent = (layout.build(t) if layout.fits(t) else t for t in (*call.given().values(), call.vector("none")))
+    shape, stride = arguments[0].shape, arguments[0].stride()
+    outcome = run(subject, call, dict(zip(call.given(), arguments, strict=True)), "none", cotangent)
+    for name, found in {"value": outcome.value, **outcome.gradients}.items():
+        free = any(row == call.row.name and fnmatchcase(name, pattern) for row, pattern in UNKEPT if name != "value" or pattern == name)
+        assert found.shape != shape or found.stride() == stride or free, f"{dense.id}: {name} has the strides {found.stride()}, not {stride}"
 
 
 def laid_out(call: Call, chosen: dict[str, str], reduction: str, subject: Any) -> str:

@@ -14,7 +14,7 @@ from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
 from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
-from .calls import Call, devices, gradients, offered, problems, run, same, same_bits
+from .calls import Call, Outcome, devices, gradients, offered, problems, run, same, same_bits
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,6 +47,19 @@ def test_runs_repeat_to_the_bit(act: Act, subject: Any) -> None:
         assert same_bits(one, other), f"{act.id}: a second backward gives {name} another gradient"
         if act.dtype != "float16":  # which has numbers so small that doubling them is not exact
             assert same_bits(2 * one, double), f"{act.id}: the gradient of {name} is not linear in the cotangent"
+
+
+def test_a_gradient_that_keeps_its_graph_is_the_same(function: Act, subject: Any) -> None:
+    """With `create_graph=True` it may go other ways, to the same numbers."""
+    if not repeats(function.id):
+        return
+    call, given = function.call, function.leaves()
+    value = function.prepare(subject, given)(given)
+    cotangent = call.vector(function.reduction)
+    found = torch.autograd.grad(value, asking(given), cotangent, create_graph=True, materialize_grads=True)
+    outcome = Outcome(value.detach(), {name: g.detach() for name, g in zip(names(given), found, strict=True)})
+    wrong = problems(outcome, call.budgets(function.reduction), call.format)
+    assert not wrong, f"{function.id}: " + "; ".join(wrong)
 
 
 def test_the_default_dtype_does_not_matter(function: Act, subject: Any) -> None:
