@@ -14,7 +14,7 @@ from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
 from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
-from .calls import Call, Outcome, devices, gradients, offered, problems, run, same, same_bits
+from .calls import Call, Outcome, devices, gradients, offered, problems, run, same, same_bits, spread, takes
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -30,14 +30,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_runs_repeat_to_the_bit(act: Act, subject: Any) -> None:
-    """Two runs are equal; so is a second backward through a retained graph, after another cotangent."""
+    """Two runs are equal, also under deterministic algorithms; so is a second backward through a retained graph."""
     given = act.leaves()
     caller = act.prepare(subject, given)
     cotangent = act.call.vector(act.reduction)
     first, second = caller(given), caller(given)
+    torch.use_deterministic_algorithms(mode=act.device == "cpu")  # of an accelerator `test_accelerator` asks it
+    try:
+        determined = caller(given)
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
     if not repeats(act.id):
         return  # what both are is asked elsewhere
     assert same_bits(first, second), f"{act.id}: two runs differ: {first}, {second}"
+    assert same_bits(first, determined), f"{act.id}: deterministic algorithms give another: {first}, {determined}"
     leaves = asking(given)
     fresh = gradients(second, leaves, cotangent)
     gradients(first, leaves, torch.full_like(cotangent, 3), retain=True)
@@ -81,10 +87,11 @@ ENOUGH = 640
 
 
 def parallel(config: pytest.Config) -> Iterator[Call]:
-    """The plain variant of each loss at a size that more than one thread works on."""
+    """Every choice and option of each loss at a size that more than one thread works on."""
     for row, device in itertools.product(offered(config), devices(config)):
-        variant = row.plain(enlarged(row, "parallel", **{**SIZES, "N": ENOUGH}))
-        yield Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
+        for variant in spread(row, (enlarged(row, "parallel", **{**SIZES, "N": ENOUGH}),)):
+            if takes(config, row, variant):
+                yield Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
