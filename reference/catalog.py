@@ -56,7 +56,7 @@ class Argument:
     name: str
     choices: tuple[Choice, ...]
     place: str = "call"
-    gradient: bool = True  # torch differentiates in it
+    gradient: bool | str = True  # torch differentiates in it; a name: where that argument holds numbers, not classes
 
 
 def argument(name: str, domain: str, shape: str = "*", **more: Any) -> Argument:
@@ -217,7 +217,7 @@ INPUT, TARGET = argument("input", "real"), argument("target", "real")
 LOGITS = argument("input", "logits")
 SIGN = argument("target", "sign", gradient=False)
 ELEMENT_WEIGHT = optional("weight", "weight", "*")
-CLASS_WEIGHT = optional("weight", "weight", "C", place="constructor", gradient=False)
+CLASS_WEIGHT = optional("weight", "weight", "C", place="constructor", gradient="target")
 INDICES = Choice("", "index", "*-C")
 IGNORED = Choice("ignored", "ignored", "*-C")
 PROBABILITIES = Choice("probabilities", "distribution", "*")

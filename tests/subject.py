@@ -40,7 +40,10 @@ def array(tensor: torch.Tensor) -> FloatArray:
 
 def differentiable(row: Row, drawn: Drawn) -> tuple[str, ...]:
     """The arguments of this call that torch differentiates in."""
-    wanted = {a.name for a in row.arguments if a.gradient}
+    def holds_numbers(name: str) -> bool:
+        return drawn.arguments[name].dtype.kind == "f"
+
+    wanted = {a.name for a in row.arguments if (holds_numbers(a.gradient) if isinstance(a.gradient, str) else a.gradient)}
     arrays = flatten(drawn.arguments).items()
     return tuple(name for name, a in arrays if name.partition(".")[0] in wanted and a.dtype.kind == "f")
 
