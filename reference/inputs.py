@@ -253,6 +253,8 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
                 )
             ):
                 yield f"{regime}_{name}"
+    if sum(domain == "real" for domain in domains.values()) > 1:
+        yield "inf_all"  # at the same places: inf - inf
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------
@@ -338,10 +340,10 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
         arguments["target"][...] = (
             -100 if variant.options.get("ignore_index") is None else variant.options["ignore_index"]
         )
-    elif regime.partition("_")[0] in SPECIAL and regime.partition("_")[2] in arguments:
+    elif regime.partition("_")[0] in SPECIAL:
         kind, _, name = regime.partition("_")
-        array = arguments[name]
-        array.flat[:: max(2, array.size // 3)] = SPECIAL[kind]
+        for array in (arguments[a.name] for a in row.arguments if name == a.name or (name == "all" and _domain(variant, a.name) == "real")):
+            array.flat[:: max(2, array.size // 3)] = SPECIAL[kind]
 
 
 def _domain(variant: Variant, name: str) -> str:
