@@ -6,6 +6,7 @@ Weights are the tensors that were given; hooks are called, and may change what i
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
@@ -36,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = {
         "call": found,
         "stateful": [c for c in first_forms if any(a.place != "call" and a.name in c.drawn.arguments for a in c.row.arguments)],
-        "one": list({c.row.name: c for c in sorted(reversed(first_forms), key=lambda c: len(c.drawn.arguments))}.values()),
+        "one": [max(those, key=lambda c: len(c.drawn.arguments)) for _, those in itertools.groupby(first_forms, key=lambda c: c.row.name)],
     }
     if "loss" in metafunc.fixturenames:
         metafunc.parametrize("loss", HERE)
