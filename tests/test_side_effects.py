@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy  # noqa: F401 - torch imports it at the first gradient that is filled with zeros, and it adds to the filters
 import torch
 
 from .accelerator_habits import repeats
