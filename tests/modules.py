@@ -45,6 +45,12 @@ def made(call: Call, reduction: str, given: Tensors | None = None) -> Made:
     return Made(found, inputs)
 
 
+def leaves(call: Call, one: Made) -> Tensors:
+    """The arguments of the call that torch differentiates in, by name; they ask for it from now on."""
+    names = [a.name for a in call.row.arguments if a.place == "call" and a.name in call.drawn.arguments]
+    return {n: t.requires_grad_() for n, t in zip(names, one.inputs, strict=True) if n in call.differentiable}
+
+
 def calls(config: pytest.Config) -> list[Call]:
     """In float32, a call of every choice of the losses that have a module."""
     rows = [row for row in offered(config) if hasattr(torch.nn, row.name)]
