@@ -217,6 +217,33 @@ def test_triplets_by_distance(name: str, format: Format, reduction: str, swap: b
     _held(truth, reduction, value, given)
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("swap", [False, True], ids=["", "swap"])
+@pytest.mark.parametrize("how", ["function", "module"])
+@pytest.mark.parametrize("callable", ["module", "function"])
+def test_a_distance_is_called_for_each_pair(callable: str, how: str, swap: bool, reduction: str) -> None:
+    """The distance is asked of anchor and positive, of anchor and negative, with `swap` of positive and negative, and of no more."""
+    called: list[tuple[torch.Tensor, ...]] = []
+
+    def distance(*given: torch.Tensor) -> torch.Tensor:
+        called.append(given)
+        return (given[0] - 2 * given[1]).square().sum(-1)
+
+    class Distance(torch.nn.Module):
+        def forward(self, *given: torch.Tensor) -> torch.Tensor:
+            return distance(*given)
+
+    anchor, positive, negative = (torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in range(3))
+    options = {"distance_function": distance if callable == "function" else Distance(), "swap": swap, "reduction": reduction}
+    if how == "function":
+        value = F.triplet_margin_with_distance_loss(anchor, positive, negative, **options)
+    else:
+        value = torch.nn.TripletMarginWithDistanceLoss(**options)(anchor, positive, negative)
+    value.sum().backward()
+    pairs = [(anchor, positive), (anchor, negative), *([(positive, negative)] if swap else [])]
+    assert sorted(tuple(map(id, pair)) for pair in called) == sorted(tuple(map(id, pair)) for pair in pairs)
+
+
 # -- options far from what is usual -----------------------------------------------------------------------------
 
 TINY = 2.0**-20
