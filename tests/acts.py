@@ -16,7 +16,7 @@ from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS
 
 from .calls import Call, Outcome, devices, formats, gradients, implemented, offered, spread, takes
-from .subject import Tensors, call_function, has_module, module
+from .subject import Tensors, has_module, module, prepared
 
 Caller = Callable[[Tensors], torch.Tensor]
 
@@ -52,10 +52,11 @@ class Act:
         return {name: t.clone().requires_grad_(name in wanted) for name, t in call.given().items()}
 
     def prepare(self, subject: Any, given: Tensors) -> Caller:
-        """What makes the call with given arguments; the module is constructed here, once."""
+        """What makes the call with given arguments; the module is constructed here, once (also where torch has nothing else)."""
         call = self.call
         if self.how == "function":
-            return lambda given: call_function(subject, call.row, call.variant, given, self.reduction)
+            function = prepared(subject, call.row, call.variant, given)
+            return lambda given: function(**given, reduction=self.reduction)
         made = module(call.row, call.variant, given, self.reduction)
         called = [a.name for a in call.row.arguments if a.place == "call" and a.name in given]
         return lambda given: made(*(given[name] for name in called))

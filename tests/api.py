@@ -196,3 +196,10 @@ METHODS = {
     ("AdaptiveLogSoftmaxWithLoss", "reset_parameters"): "",
     ("LinearCrossEntropyOptions", "__init__"): "allow_retain_graph=False, batch_chunk_size=None, chunking_method='auto', acc_policy='auto', acc_dtype=None",
 }
+
+SHOWS = {
+    "LinearCrossEntropyLoss": "in_features=4, num_classes=3, out_features=(), bias=True, reduction=mean, ignore_index=None, label_smoothing=0.0, options=None (linear): Linear(in_features=4, out_features=3, bias=True)",
+    "AdaptiveLogSoftmaxWithLoss": "(head): Linear(in_features=4, out_features=3, bias=False) (tail): ModuleList( (0): Sequential( (0): Linear(in_features=4, out_features=1, bias=False) (1): Linear(in_features=1, out_features=4, bias=False) ) )",
+    "TripletMarginWithDistanceLoss": APIS["TripletMarginWithDistanceLoss"].shows,
+}
+"""What `repr` prints between the parentheses by default; of the other losses, nothing."""

@@ -6,17 +6,18 @@ import itertools
 import random
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy  # noqa: F401 - torch imports it at the first gradient that is filled with zeros, and it adds to the filters
 import torch
 
 from .accelerator_habits import repeats
-from .acts import Act, acts, asking, names, outcome, shortcuts
-from .calls import gradients, same_bits
-from .subject import ADAPTERS, Tensors
+from .acts import Act, acts, asking, enlarged, names, outcome, shortcuts
+from .calls import Call, devices, formats, gradients, offered, same_bits
+from .subject import ADAPTERS, Tensors, prepared
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,6 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "function": lambda config: [a for a in acts(config) if a.how == "function" and a.dtype == "float32"],
         "reduced": lambda config: [a for a in acts(config) if a.reduction != "none" and a.dtype == "float32"],
         "unread": ignoring,
+        "large": large_calls,
     }
     for name, cases in chosen.items():
         if name in metafunc.fixturenames:
@@ -68,7 +70,7 @@ AT_FIRST = {name: read() for name, read in PROCESS.items() if name not in ("the 
 
 
 def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
-    """Construction, forward and backward write to no argument and draw no random number.
+    """Construction, forward and backward write to no argument and draw no random number, but to make layers.
 
     Not a bit of the arguments and of the cotangent changes, no version of them is counted up, none of them asks for a
     gradient that did not, or has a hook, and no mode of the process is another.
@@ -79,20 +81,43 @@ def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
     before = {name: (t.detach().clone(), _about(t)) for name, t in watched.items()}
     process = {name: read() for name, read in PROCESS.items()} | AT_FIRST
     caller = act.prepare(subject, given)
+    if _has_layers(act):  # which are drawn
+        process["the random generators"] = _generators()
     _unchanged(watched, before, f"{act.id}: the construction")
     value = caller(given)
     _unchanged(watched, before, f"{act.id}: the forward pass")
     gradients(value, asking(given), cotangent)
     _unchanged(watched, before, f"{act.id}: the backward pass")
     for name, read in PROCESS.items():
-        if name != "the random generators" or not _has_layers(act):  # which are drawn
-            assert read() == process[name], f"{act.id} changes {name}"
+        assert read() == process[name], f"{act.id} changes {name}"
+
+
+LARGE = {"N": 256, "C": 96, "F": 64, "D": 64, "T": 64}
+
+
+def large_calls(config: pytest.Config) -> Iterator[Call]:
+    """A call of every loss of some ten thousand elements."""
+    for row, device in itertools.product(offered(config), devices(config)):
+        for format in formats(config, ["float32"]):
+            yield Call(row, row.plain(enlarged(row, "large", **LARGE)), format, device, config.getoption("--seed"))
 
 
 def _has_layers(act: Act) -> bool:
     """Whether a module with parameters of its own is constructed."""
     layered = act.how == "module" and any(a.place == "parameter" for a in act.call.row.arguments)
     return layered or act.call.row.function in ADAPTERS
+
+
+def test_a_large_call_draws_no_random_number(large: Call, subject: Any) -> None:
+    """Nor does one of many elements, which may go another way."""
+    reduction = large.row.reductions[1]
+    given = {n: t.clone().requires_grad_(n in large.differentiable) for n, t in large.given().items()}
+    function = prepared(subject, large.row, large.variant, given)
+    before = _generators()
+    value = function(**given, reduction=reduction)
+    assert _generators() == before, f"{large.id}: the forward pass draws"
+    gradients(value, asking(given), torch.ones_like(value))
+    assert _generators() == before, f"{large.id}: the backward pass draws"
 
 
 def _about(tensor: torch.Tensor) -> dict[str, Any]:

@@ -68,15 +68,16 @@ CHUNKS: dict[str, dict[str, Any]] = {
 }
 
 
-def _chunkable(variant: Variant) -> bool:
+def chunkable(variant: Variant) -> bool:
+    """Whether the chunked path takes it."""
     return variant.options["label_smoothing"] == 0 and variant.choices["target"].label != "probabilities" and "d1" not in variant.form.axes
 
 
 def _in_chunks() -> Iterator[Any]:
     """Each way of chunking: every variant that it takes, and every regime; dtypes and reductions in turn."""
     row = ROWS["LinearCrossEntropyLoss"]
-    able = [v for v in row.variants() if v.form.name == "batch" and _chunkable(v)]
-    alone = [v for v in row.few() if v.form.name == "unbatched" and _chunkable(v)]
+    able = [v for v in row.variants() if v.form.name == "batch" and chunkable(v)]
+    alone = [v for v in row.few() if v.form.name == "unbatched" and chunkable(v)]
     turns = itertools.cycle(itertools.product(FORMATS.values(), row.reductions))
     for start, way in enumerate(CHUNKS):
         every = dict.fromkeys(r for v in able for r in regimes(row, v) if finite(r) and r not in ("typical", "empty"))
@@ -129,7 +130,7 @@ def test_chunked(way: str, at: Case, judge: Judge, seed: int) -> None:
 @pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no linear cross entropy")
 @pytest.mark.filterwarnings("ignore:linear_cross_entropy. ``options`` ignored:UserWarning")  # `test_warnings` asks for it
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-@pytest.mark.parametrize("variant", [v for v in ROWS["LinearCrossEntropyLoss"].few() if not _chunkable(v)], ids=lambda v: v.name)
+@pytest.mark.parametrize("variant", [v for v in ROWS["LinearCrossEntropyLoss"].few() if not chunkable(v)], ids=lambda v: v.name)
 def test_not_chunked(variant: Variant, reduction: str, judge: Judge, seed: int) -> None:
     """What cannot be chunked is right all the same."""
     at = Case(ROWS["LinearCrossEntropyLoss"], variant, reduction, FORMATS["float32"], "cpu", "typical", seed)
@@ -215,6 +216,28 @@ def test_triplets_by_distance(name: str, format: Format, reduction: str, swap: b
     value = F.triplet_margin_with_distance_loss(**given, **how)
     assert torch.equal(torch.nn.TripletMarginWithDistanceLoss(**how)(*given.values()), value)
     _held(truth, reduction, value, given)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("swap", [False, True], ids=["", "swap"])
+@pytest.mark.parametrize("how", ["function", "module"])
+def test_a_distance_is_called_for_each_pair(how: str, swap: bool, reduction: str) -> None:
+    """The distance is asked of anchor and positive, of anchor and negative, with `swap` of positive and negative, and of no more."""
+    called: list[tuple[torch.Tensor, ...]] = []
+
+    def distance(*given: torch.Tensor) -> torch.Tensor:
+        called.append(given)
+        return (given[0] - 2 * given[1]).square().sum(-1)
+
+    anchor, positive, negative = (torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in range(3))
+    options = {"distance_function": distance, "swap": swap, "reduction": reduction}
+    if how == "function":
+        value = F.triplet_margin_with_distance_loss(anchor, positive, negative, **options)
+    else:
+        value = torch.nn.TripletMarginWithDistanceLoss(**options)(anchor, positive, negative)
+    value.sum().backward()
+    pairs = [(anchor, positive), (anchor, negative), *([(positive, negative)] if swap else [])]
+    assert sorted(tuple(map(id, pair)) for pair in called) == sorted(tuple(map(id, pair)) for pair in pairs)
 
 
 # -- options far from what is usual -----------------------------------------------------------------------------

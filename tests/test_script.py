@@ -1,0 +1,117 @@
+"""Is a loss the same in TorchScript, by its function and by its module, and which cannot be scripted?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from . import habits
+from .calls import Call, Outcome, gradients, problems, same
+from .habits import Habit
+from .modules import Made, calls, leaves, made
+from .subject import ADAPTERS, Tensors
+
+pytestmark = pytest.mark.skipif(not hasattr(torch.jit, "script"), reason="this torch has no TorchScript")
+F = torch.nn.functional
+
+UNSCRIPTABLE = (
+    Habit(
+        "keyword_only_options",
+        ("LinearCrossEntropyLoss-*-function", "TripletMarginWithDistanceLoss-*"),
+        "refuses",
+        "options with defaults are keyword-only in the function, which TorchScript does not compile",
+        says="Compiled functions can't take variable number of arguments or use keyword-only arguments with defaults",
+    ),
+    Habit(
+        "a_class_of_options",
+        ("LinearCrossEntropyLoss-*-module",),
+        "refuses",
+        "the annotation of `options` makes TorchScript compile the class of options, whose __init__ a dataclass generates; "
+        "the documentation of the loss says that without an instance of it the loss is scriptable",
+        says="Failed to get source for <function LinearCrossEntropyOptions.__init__",
+    ),
+    Habit(
+        "sizes_that_differ",
+        ("GaussianNLLLoss-*",),
+        "refuses",
+        "the shape of the variance is checked by a comprehension with a condition, which TorchScript does not compile",
+        says="Comprehension ifs are not supported yet",
+        torch=">=2.10",
+    ),
+    Habit(
+        "annotated_layers",
+        ("AdaptiveLogSoftmaxWithLoss-*",),
+        "refuses",
+        "its layers are annotated as attributes, which TorchScript takes for types that it should know; what it says of them "
+        "depends on what was scripted before",
+    ),
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every choice and every value of every option, in the first form."""
+    found = [call for call in calls(metafunc.config) if call.variant.form == call.row.forms[0]]
+    if "call" in metafunc.fixturenames:
+        metafunc.parametrize("call", found, ids=lambda call: call.id)
+    if "function" in metafunc.fixturenames:
+        metafunc.parametrize("function", [c for c in found if c.row.function not in ADAPTERS], ids=lambda call: call.id)
+
+
+_REFUSED: dict[type, Exception] = {}
+"""By class of module, what the first attempt at it was refused with: a second stumbles over what the first has left."""
+
+
+def _script(what: Any) -> Callable[..., Any]:
+    if type(what) in _REFUSED:
+        raise _REFUSED[type(what)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and says so of itself and of annotations
+        try:
+            return torch.jit.script(what)
+        except Exception as error:
+            if isinstance(what, torch.nn.Module):
+                _REFUSED[type(what)] = error
+            raise
+
+
+def _judge(call: Call, asked: str, reduction: str, scripted: torch.Tensor, eager: torch.Tensor, asking: Tensors) -> None:
+    """The same bits, or where a graph adds in another order, within the budget all the same."""
+    found = [
+        Outcome(value.detach(), dict(zip(asking, gradients(value, [*asking.values()], call.vector(reduction)), strict=True)))
+        for value in (scripted, eager)
+    ]
+    wrong = [] if same(*found) else problems(found[0], call.budgets(reduction), call.format)
+    assert not wrong, f"{asked}: {wrong}; scripted {found[0]}, in eager mode {found[1]}"
+
+
+def test_scripted_module_is_the_same(call: Call) -> None:
+    """A scripted module gives the value and the gradients of the module."""
+    reduction = call.row.reductions[len(call.id) % 2]
+    asked = f"{call.id}-{reduction}-module"
+    eager = made(call, reduction)
+    asking = leaves(call, eager)
+    scripted = habits.attempt(UNSCRIPTABLE, asked, lambda: _script(eager.module))
+    if scripted is not None:
+        _judge(call, asked, reduction, Made(scripted, eager.inputs)(), eager(), asking)
+
+
+def test_scripted_function_is_the_same(function: Call) -> None:
+    """A scripted function gives the value and the gradients of the function."""
+    row, reduction = function.row, function.row.reductions[len(function.id) % 2]
+    asked = f"{function.id}-{reduction}-function"
+    given, eager = function.given(), getattr(F, row.function)
+    scripted = habits.attempt(UNSCRIPTABLE, asked, lambda: _script(eager))
+    if scripted is not None:
+        asking = {name: given[name].requires_grad_() for name in function.differentiable}
+        how = {**given, **function.variant.options, "reduction": reduction}
+        _judge(function, asked, reduction, scripted(**how), eager(**how), asking)
+
+
+def test_entries_match(request: pytest.FixtureRequest) -> None:
+    """Every known refusal is about a loss."""
+    asked = [f"{call.id}-mean-{how}" for call in calls(request.config) for how in ("module", "function")]
+    assert not habits.unmatched(UNSCRIPTABLE, asked)
