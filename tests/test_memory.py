@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from reference.formats import FORMATS
-
 from .acts import SIZES, enlarged
-from .calls import Call, devices, offered, spread, takes
+from .calls import Call, devices, formats, implemented, offered, spread, takes
 from .known import Known, elsewhere, slug, unexpected
 from .memory import MEMORY_DEPARTURES, SAVED
 from .subject import call_function
@@ -35,8 +33,9 @@ def large(config: pytest.Config) -> list[Call]:
 def _large(config: pytest.Config) -> Iterator[Call]:
     for row, device in itertools.product((row for row in offered(config) if not row.namespace), devices(config)):
         for variant in spread(row, (enlarged(row, "large", **SIZES),)):
-            if takes(config, row, variant):
-                yield Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
+            for format in formats(config, ("float32", "bfloat16")):
+                if takes(config, row, variant) and implemented(row, format, device):
+                    yield Call(row, variant, format, device, config.getoption("--seed"))
 
 
 def test_a_graph_keeps_what_the_algorithm_needs(large: Call, subject: Any) -> None:
@@ -52,11 +51,12 @@ def test_a_graph_keeps_what_the_algorithm_needs(large: Call, subject: Any) -> No
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             value = call_function(subject, large.row, large.variant, given, reduction)
-        unit = next(iter(given.values())).untyped_storage().nbytes()
-        got = round(sum(size for pointer, size in kept.items() if pointer not in arguments) / unit, 1)
+        first = next(iter(given.values()))
+        got = sum(size for pointer, size in kept.items() if pointer not in arguments) / first.untyped_storage().nbytes()
         wanted = next(entry for entry in SAVED if any(fnmatchcase(large.id, pattern) for pattern in entry.cases))
-        assert abs(got - wanted.saves) <= wanted.give + 1e-9, (
-            f"{large.id} {reduction} saves {got} times its input; declared are {wanted.saves} ({wanted.why}), needed {wanted.needs}"
+        declared = wanted.saves + wanted.masks / first.element_size()
+        assert abs(got - declared) <= wanted.give + 0.05, (  # a number per row is not counted
+            f"{large.id} {reduction} saves {got:.2f} times its input; declared are {declared} ({wanted.why}), needed {wanted.needs}"
         )
         del value
 
