@@ -10,7 +10,7 @@ UNSIGNED = "the numbers, whatever dtype holds them; or a refusal"
 DTYPE_DEPARTURES: tuple[Known, ...] = (
     Known(
         name="huber_loss_cannot_go_back",
-        cases=("HuberLoss-*-c*-input-*float*", "HuberLoss-*-c*-target-*"),
+        cases=("HuberLoss-*-c*-input-float*", "HuberLoss-*-c*-input-bfloat16*", "HuberLoss-*-c*-target-*"),
         gives="RuntimeError: Found dtype ",
         right="the gradient, as SmoothL1Loss and MSELoss have it",
         why="the iterator of huber_loss_backward does not promote; the forward gives input's dtype and not the promoted one",
@@ -58,6 +58,18 @@ got = str(F.binary_cross_entropy_with_logits(x, y).dtype)""",
 x, w = torch.tensor([0.5]), torch.tensor([1.0], dtype=torch.float64)
 got = str(F.binary_cross_entropy(x, x, weight=w).dtype)""",
         today="torch.float32",
+    ),
+    Known(
+        name="poisson_of_integers_is_float32_inside",
+        cases=("PoissonNLLLoss-*-c*-input-int64-beside_float64 *", "PoissonNLLLoss-*full*-c*-target-int64-beside_float64 *"),
+        gives=" wrong; the worst at ",
+        right="the dtype that the arguments promote to, on the way too",
+        why="exp and log of integers have the default dtype: those of a rate, and of a count in Stirling's term",
+        link="https://github.com/pytorch/pytorch/issues/170745",
+        reproducer="""
+x, n = torch.zeros(1, dtype=torch.float64), torch.tensor([7])
+got = [f"{F.poisson_nll_loss(x, count, full=True).item():.8f}" for count in (n, n.double())]""",
+        today=["9.51326370", "9.51326465"],
     ),
     Known(
         name="pos_weight_of_bytes_wraps",

@@ -28,7 +28,7 @@ LABELS = ("index", "ignored", "labels", "alignment", "sign")
 
 @dataclass(frozen=True)
 class Mixed:
-    """A call in float32 with one argument in another dtype."""
+    """A call in float32, or in another `base`, with one argument in another dtype."""
 
     row: str
     variant: str
@@ -36,6 +36,7 @@ class Mixed:
     seed: int
     argument: str
     dtype: str
+    base: str = "float32"
 
     @property
     def what(self) -> str:
@@ -44,8 +45,9 @@ class Mixed:
 
     @property
     def id(self) -> str:
-        """Loss-variant-device-argument-dtype."""
-        return f"{self.row}-{self.variant}-{self.device}-{self.argument}-{self.dtype}"
+        """Loss-variant-device-argument-dtype, and beside what, if that is not float32."""
+        beside = "" if self.base == "float32" else f"-beside_{self.base}"
+        return f"{self.row}-{self.variant}-{self.device}-{self.argument}-{self.dtype}{beside}"
 
     @property
     def is_fatal(self) -> bool:
@@ -59,7 +61,7 @@ class Mixed:
         """The call at numbers that both dtypes hold, in the narrower of them: what is promoted when is left to torch."""
         domain = _variants(self.row)[self.variant].choices[self.argument].domain
         label = domain in LABELS
-        narrow = self.dtype if self.dtype in ("bfloat16", "float16") and not label else "float32"
+        narrow = self.dtype if self.dtype in ("bfloat16", "float16") and not label else self.base
         altered = self.dtype == "bool" or (self.dtype not in FLOATS and (not label or self.dtype == "uint8"))
         return _call(
             self.row,
@@ -120,6 +122,8 @@ def _mixed(config: pytest.Config) -> Iterator[Mixed]:
                     own = "int64" if choice.domain in LABELS and choice.domain != "sign" else "float32"
                     if choice.domain not in ("absent", "built"):
                         yield from (Mixed(row.name, variant.name, device, seed, name, d) for d in EVERY if d != own)
+                        if own == "float32":  # what is made of integers on the way must not be float32
+                            yield Mixed(row.name, variant.name, device, seed, name, "int64", "float64")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -149,7 +153,7 @@ def apart(job: tuple[Mixed, str, str]) -> str:
 def problem(mixed: Mixed, reduction: str, subject: Any) -> str:
     """What is wrong, if anything."""
     call = mixed.call
-    given = {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in call.given().items()}
+    given = {name: t.to(getattr(torch, mixed.base)) if t.is_floating_point() else t for name, t in call.given().items()}
     other = given[mixed.argument].to(getattr(torch, mixed.dtype))
     may = mixed.dtype in taken(mixed.what, mixed.device) and torch.equal(other.to(given[mixed.argument].dtype), given[mixed.argument])
     given[mixed.argument] = other  # not the same numbers where -100 means ignored, and is no byte
