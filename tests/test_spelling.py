@@ -1,9 +1,10 @@
-"""Does it matter how the same arguments are given: one tensor in two places, a number of another type?"""
+"""Does it matter how the same arguments are given: one tensor in two places, a number of another type or size, another default dtype?"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,15 @@ WHOLE = ("ignore_index", "blank")
 """Options that are integers and nothing else."""
 
 
+BEYOND = (2**31, 2**32, -(2**32), 2**62)
+DEFAULTS = (torch.float64, torch.bfloat16, torch.float16)
+LAYERS: dict[str, Callable[[], torch.nn.Module]] = {
+    "LinearCrossEntropyLoss": lambda: torch.nn.LinearCrossEntropyLoss(4, 3),
+    "AdaptiveLogSoftmaxWithLoss": lambda: torch.nn.AdaptiveLogSoftmaxWithLoss(4, 9, [3]),
+}
+"""The losses that have parameters of their own."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The losses that take an argument twice, and the options that are numbers."""
     rows = offered(metafunc.config)
@@ -30,6 +40,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "option" in metafunc.fixturenames:
         numbers = [(row, name, value) for row in rows for name, values in row.options.items() if name not in WHOLE for value in values if is_whole(value)]
         metafunc.parametrize("option", numbers, ids=[f"{row.name}-{name}-{value}" for row, name, value in numbers])
+    if "ignoring" in metafunc.fixturenames:
+        found = [row for row in rows if "ignore_index" in row.options]
+        metafunc.parametrize("ignoring", found, ids=[row.name for row in found])
+    if "row" in metafunc.fixturenames:
+        metafunc.parametrize("row", rows, ids=[row.name for row in rows])
 
 
 def alike(row: Row, variant: Variant) -> list[str]:
@@ -68,3 +83,49 @@ def test_numbers_of_any_type(option: tuple[Row, str, float], subject: Any) -> No
         assert same_bits(got, want), f"{row.name}, {name} = {kind(value)!r}: {got}, and {want} for {value!r}"
         if subject is torch.nn.functional and has_module(row, given):
             assert same_bits(call_module(row, Variant(variant.form, variant.choices, options, variant.name), given, reduction), want)
+
+
+@pytest.mark.parametrize("beyond", BEYOND, ids=str)
+def test_an_index_of_64_bits(ignoring: Row, beyond: int, subject: Any) -> None:
+    """An `ignore_index` that is a class in its low bits alone ignores nothing; and one that is no class ignores nothing."""
+    for variant in spread(ignoring, ignoring.forms, lambda v: v.options["ignore_index"] == ignoring.options["ignore_index"][0]):
+        if "ignored" in variant.name or variant.choices["target"].label == "probabilities":
+            continue
+        given = Call(ignoring, variant, FORMATS["float32"]).given()
+        for reduction in ignoring.reductions:
+            want = call_function(subject, ignoring, variant, given, reduction)
+            for last in (0, 1):
+                options = {**variant.options, "ignore_index": beyond + last}
+                got = loss_of(subject, ignoring)(**given, **options, reduction=reduction)
+                assert same_bits(got, want), f"{variant.name}, {reduction}: {got} with ignore_index={beyond + last}, and {want} without"
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=str)
+def test_the_default_dtype_does_not_matter(row: Row, default: torch.dtype, subject: Any) -> None:
+    """Where the arguments have a dtype, function and module are the same whatever the default is."""
+    for variant, reduction in itertools.product(spread(row, row.forms[:1]), row.reductions):
+        given = Call(row, variant, FORMATS["float32"]).given()
+        ways = [partial(call_function, subject)]
+        if subject is torch.nn.functional and has_module(row, given):
+            ways.append(call_module)
+        for way in ways:
+            want = way(row, variant, given, reduction)
+            torch.set_default_dtype(default)
+            try:
+                got = way(row, variant, given, reduction)
+            finally:
+                torch.set_default_dtype(torch.float32)
+            assert same_bits(got, want), f"{row.name}, {variant.name}, {reduction}: {got} under {default}, and {want} under float32"
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=str)
+def test_layers_have_the_default_dtype(default: torch.dtype) -> None:
+    """A module that has parameters makes them in it."""
+    torch.set_default_dtype(default)
+    try:
+        made = [make() for name, make in LAYERS.items() if hasattr(torch.nn, name)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert made
+    for module in made:
+        assert {p.dtype for p in module.parameters()} == {default}, type(module).__name__
