@@ -76,14 +76,16 @@ class Mapped:
 
 
 def mapped(config: pytest.Config) -> Iterator[Mapped]:
-    """Every variant under one reduction, turn about, mapped over each of its arguments and over all."""
+    """Every variant under one reduction, turn about, mapped over each of its arguments and over all; in bfloat16 over one."""
     rows = [row for row in offered(config, CATALOG) if row.function not in ADAPTERS]  # which rows a tail has is data
     for row, device in itertools.product(rows, devices(config)):
-        for i, variant in enumerate(row.few()):
-            reduction = row.reductions[i % len(row.reductions)]
-            case = Case(row, variant, reduction, FORMATS["float32"], device, "typical", config.getoption("--seed"))
-            names = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
-            yield from (Mapped(case, over) for over in ONLY.get(row.name, [*names, "all"]))
+        for dtype in (d for d in kernels(config, row, device) if d in ("float32", "bfloat16")):
+            for i, variant in enumerate(row.few()):
+                reduction = row.reductions[i % len(row.reductions)]
+                case = Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
+                names = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
+                over = ONLY.get(row.name, [*names, "all"])
+                yield from (Mapped(case, each) for each in (over if dtype == "float32" else over[:1]))
 
 
 def plain(config: pytest.Config) -> Iterator[Case]:
