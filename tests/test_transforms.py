@@ -15,15 +15,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
 
 from reference.accuracy import Truth
-from reference.catalog import CATALOG
+from reference.catalog import CATALOG, Row
 from reference.formats import FORMATS
 from reference.inputs import Drawn, draw, seed_of
 
+from .calls import Call, spread
 from .cases import Case
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
-from .subject import ADAPTERS, differentiable, tensors
-from .transform_habits import FAKE, META, VMAP
+from .subject import ADAPTERS, call_function, differentiable, tensors
+from .transform_habits import FAKE, META, NESTED, VMAP
 from .transformed import Found, cotangent, elsewhere, evaluate, function, problems
 
 BATCH = 2
@@ -105,6 +106,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in QUESTIONS.keys() & set(metafunc.fixturenames):
         found = list(QUESTIONS[name](metafunc.config))
         metafunc.parametrize(name, found, ids=[each.id for each in found])
+    if "row" in metafunc.fixturenames:
+        rows = [row for row in offered(metafunc.config, CATALOG) if row.function not in ADAPTERS]
+        metafunc.parametrize("row", rows, ids=[row.name for row in rows])
 
 
 def test_vmap(mapped: Mapped, subject: Any) -> None:
@@ -126,6 +130,26 @@ def test_vmap(mapped: Mapped, subject: Any) -> None:
         assert not slow, f"{mapped.id}: {slow[0]}"
     else:
         assert any(known.says in each for each in slow), f"{mapped.id}: no such warning, so {known.name} has had its day"
+
+
+def test_nested_vmap(row: Row, subject: Any) -> None:
+    """Mapped twice, over the first axis and then over the last, it is the loss of each element of each batch."""
+    for variant, reduction in itertools.product(spread(row, row.forms[:1]), row.reductions):
+        given = Call(row, variant, FORMATS["float64"]).given()
+        first = ONLY.get(row.name, [next(iter(given))])[0]
+        x = given.pop(first)
+        batches = torch.stack([torch.stack([x, x / 2, x / 4]), torch.stack([x / 8, x, x / 2])]).movedim(1, -1)
+
+        def loss(x: torch.Tensor, variant: Any = variant, reduction: str = reduction, given: Any = given, first: str = first) -> torch.Tensor:
+            return call_function(subject, row, variant, {**given, first: x}, reduction)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a batching rule that is missing is asked about above
+            found = attempt(NESTED, f"{row.name}-{variant.name}", lambda loss=loss, batches=batches: vmap(vmap(loss, in_dims=-1))(batches))
+        if found is None:
+            continue
+        for i, j in itertools.product(range(2), range(3)):
+            torch.testing.assert_close(found[i, j], loss(batches[i, ..., j]), rtol=1e-9, atol=1e-12, msg=f"{row.name}, {variant.name}, {reduction}: [{i}, {j}]")
 
 
 def test_bce_with_logits_still_loses_its_backward() -> None:
@@ -179,4 +203,6 @@ def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     shadows = [case.id for case in plain(request.config)]
     assert not unmatched(VMAP, (each.id for each in mapped(request.config)))
+    nested = [f"{row.name}-{variant.name}" for row in offered(request.config, CATALOG) for variant in spread(row, row.forms[:1])]
+    assert not unmatched(NESTED, nested)
     assert not unmatched(FAKE, shadows) + unmatched(META, shadows)
