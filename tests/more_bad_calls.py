@@ -162,7 +162,7 @@ def observe_job(job: Job) -> tuple[Outcome, str]:
     attempt, before = job.attempt, state()
     with torch.no_grad() if job.asks == "no_grad" else nullcontext():
         inside = torch.is_grad_enabled()
-        outcome = observe(attempt, importlib.import_module(job.subject), fence=attempt.bad.fatal, asks=job.asks == "asks")
+        outcome = observe(attempt, importlib.import_module(job.subject), asks=job.asks == "asks")
         left = "" if torch.is_grad_enabled() == inside else "grad mode; "
     return outcome, left + "; ".join(name for name, value in state().items() if value != before[name])
 

@@ -13,7 +13,7 @@ from .calls import devices
 from .errors import Rule, rule_for
 from .isolated import Isolation
 from .more_bad_calls import EMPTY_RULES, ONLY_ASKED, Job, Moved, more_bad_calls, observe_job, unnamed
-from .outcomes import Attempt, Outcome, attempts
+from .outcomes import MODULE, Attempt, Outcome, attempts
 
 VALUES = ("number", "nan", "inf", "complex", "meta")
 
@@ -43,8 +43,8 @@ def rule_of(attempt: Attempt) -> Rule | None:
 
 
 def is_by_chance(attempt: Attempt, rule: Rule | None) -> bool:
-    """Whether it ends the process; or, with an index elsewhere that nobody checks, may: what is there, is by chance."""
-    return rule is not None and ("SIG" in rule.ends or (rule.wrong and attempt.bad.fatal and isinstance(attempt.bad, Moved)))
+    """Whether it ends the process, or may: what an index that nobody checks finds, is by chance."""
+    return rule is not None and ("SIG" in rule.ends or (rule.wrong and attempt.bad.fatal))
 
 
 def unlike(attempt: Attempt, rule: Rule | None, outcome: Outcome, asks: str) -> str:
@@ -80,13 +80,15 @@ def turns(bad: BadCall, turn: int) -> Iterator[Attempt]:
 
 
 def test_refused_without_a_gradient(loss: str, subject: object) -> None:
-    """A bad call ends as where a gradient is asked for, says the sizes, and leaves torch as it was."""
+    """A bad call ends as where a gradient is asked for, says the sizes, and leaves torch as it was.
+
+    The function is called under `no_grad` and the module where nothing asks; the other way round every other time.
+    """
+    ways = ("no_grad", "not")
     asked = [
-        (id, attempt, asks)
-        for turn, (id, bad) in enumerate(bad_calls().items())
-        for asks in ("not", "no_grad")
-        for attempt in turns(bad, turn)
-        if bad.good.loss == loss and (asks == "no_grad" or attempt.spelling == "function")
+        (id, attempt, ways[(turn + (attempt.spelling == MODULE)) % 2])
+        for turn, (id, bad) in enumerate((id, bad) for id, bad in bad_calls().items() if bad.good.loss == loss)
+        for attempt in turns(bad, turn // 2)
     ]
     assert not (said := list(problems(asked, subject.__name__))), "\n".join(said)
 
