@@ -77,14 +77,14 @@ def _function_only(loss: str, names: list[str]) -> bool:
     return loss in ("L1Loss", "MSELoss", "HuberLoss") and "weight" in names
 
 
-def observe(attempt: Attempt, subject: Any = torch.nn.functional, *, fence: bool = False) -> Outcome:
-    """Make the call and, if it gives a value that can be differentiated, its backward pass."""
+def observe(attempt: Attempt, subject: Any = torch.nn.functional, *, fence: bool = False, asks: bool = True) -> Outcome:
+    """Make the call and, if it gives a value that can be differentiated, its backward pass; `asks`: for a gradient."""
     arrays, options = attempt.bad.arguments
     side = "start" if "negative" in attempt.bad.fault else "end"
     given = {n: _tensor(a, side if fence else "", attempt.dtype) for n, a in arrays.items()}
     said = options | ({"reduction": attempt.reduction} if attempt.reduction else {})
     first = next(iter(given.values()))
-    if isinstance(first, torch.Tensor) and first.is_floating_point():
+    if asks and isinstance(first, torch.Tensor) and first.is_floating_point():
         first.requires_grad_()
     if attempt.spelling == CHUNKED:
         said["options"] = torch.nn.LinearCrossEntropyOptions()

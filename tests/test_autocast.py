@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from reference.formats import FORMATS, Format
 
 from . import autocast
 from .autocast_habits import AUTOCAST
+from .calls import same_bits
 from .cases import Case
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
-from .subject import differentiable, tensor, tensors
+from .subject import call_function, call_module, differentiable, has_module, tensor, tensors
 from .transformed import beyond, budgets_of, elsewhere, function
 
 HALF = ("bfloat16", "float16")
@@ -77,9 +79,9 @@ class Cast:
 
 
 def casts(config: pytest.Config) -> Iterator[Cast]:
-    """Half-precision inputs cast to their own dtype, and wider ones to bfloat16; under one reduction, turn about."""
+    """Half-precision inputs cast to their own dtype, float32 to both, and float64 to one; under one reduction, turn about."""
     for row, device in itertools.product(offered(config, CATALOG), devices(config)):
-        wanted = [(half, half) for half in HALF] + [("float32", "bfloat16"), ("float64", "bfloat16")]
+        wanted = [(half, half) for half in HALF] + [("float32", half) for half in HALF] + [("float64", "bfloat16")]
         for given, lower in wanted:
             if given in kernels(config, row, device) or autocast.is_float32(row.function, device):
                 for i, variant in enumerate(row.few()):
@@ -90,9 +92,10 @@ def casts(config: pytest.Config) -> Iterator[Cast]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each cast."""
+    """Each cast; for the modules those of float32."""
     if "cast" in metafunc.fixturenames:
-        found = list(casts(metafunc.config))
+        of_modules = metafunc.function is test_autocast_of_a_module
+        found = [each for each in casts(metafunc.config) if not of_modules or each.case.format.name == "float32"]
         metafunc.parametrize("cast", found, ids=[each.id for each in found])
 
 
@@ -106,6 +109,24 @@ def test_autocast(cast: Cast, subject: Any) -> None:
     found = attempt(AUTOCAST, cast.id, lambda: cast.problems(subject))
     if found is not None:
         judge(AUTOCAST, cast.id, found)
+
+
+def test_autocast_of_a_module(cast: Cast, subject: Any) -> None:
+    """The module gives what its function gives, to the bit, or refuses what that refuses."""
+    case = cast.case
+    given = tensors(case.truth.drawn, case.format, case.device)
+    if subject is not torch.nn.functional or not has_module(case.row, given):
+        return
+    found = []
+    for way in (call_module, partial(call_function, subject)):
+        with torch.autocast(case.device, dtype=getattr(torch, cast.lower.name)):
+            try:
+                found.append(way(case.row, case.variant, given, case.reduction))
+            except RuntimeError as refusal:
+                found.append(str(refusal))
+    one, other = found
+    same = one == other if isinstance(one, str) or isinstance(other, str) else same_bits(one, other)
+    assert same, f"{cast.id}: the module gives {one}, the function {other}"
 
 
 def test_entries_match(request: pytest.FixtureRequest) -> None:

@@ -15,15 +15,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
 
 from reference.accuracy import Truth
-from reference.catalog import CATALOG
+from reference.catalog import CATALOG, Row
 from reference.formats import FORMATS
 from reference.inputs import Drawn, draw, seed_of
 
+from .calls import Call, spread
 from .cases import Case
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
-from .subject import ADAPTERS, differentiable, tensors
-from .transform_habits import FAKE, META, VMAP
+from .subject import ADAPTERS, call_function, differentiable, tensors
+from .transform_habits import FAKE, META, NESTED, VMAP
 from .transformed import Found, cotangent, elsewhere, evaluate, function, problems
 
 BATCH = 2
@@ -76,14 +77,16 @@ class Mapped:
 
 
 def mapped(config: pytest.Config) -> Iterator[Mapped]:
-    """Every variant under one reduction, turn about, mapped over each of its arguments and over all."""
+    """Every variant under one reduction, turn about, mapped over each of its arguments and over all; in bfloat16 over one."""
     rows = [row for row in offered(config, CATALOG) if row.function not in ADAPTERS]  # which rows a tail has is data
     for row, device in itertools.product(rows, devices(config)):
-        for i, variant in enumerate(row.few()):
-            reduction = row.reductions[i % len(row.reductions)]
-            case = Case(row, variant, reduction, FORMATS["float32"], device, "typical", config.getoption("--seed"))
-            names = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
-            yield from (Mapped(case, over) for over in ONLY.get(row.name, [*names, "all"]))
+        for dtype in (d for d in kernels(config, row, device) if d in ("float32", "bfloat16")):
+            for i, variant in enumerate(row.few()):
+                reduction = row.reductions[i % len(row.reductions)]
+                case = Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
+                names = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
+                over = ONLY.get(row.name, [*names, "all"])
+                yield from (Mapped(case, each) for each in (over if dtype == "float32" else over[:1]))
 
 
 def plain(config: pytest.Config) -> Iterator[Case]:
@@ -103,6 +106,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in QUESTIONS.keys() & set(metafunc.fixturenames):
         found = list(QUESTIONS[name](metafunc.config))
         metafunc.parametrize(name, found, ids=[each.id for each in found])
+    if "row" in metafunc.fixturenames:
+        rows = [row for row in offered(metafunc.config, CATALOG) if row.function not in ADAPTERS]
+        metafunc.parametrize("row", rows, ids=[row.name for row in rows])
 
 
 def test_vmap(mapped: Mapped, subject: Any) -> None:
@@ -124,6 +130,26 @@ def test_vmap(mapped: Mapped, subject: Any) -> None:
         assert not slow, f"{mapped.id}: {slow[0]}"
     else:
         assert any(known.says in each for each in slow), f"{mapped.id}: no such warning, so {known.name} has had its day"
+
+
+def test_nested_vmap(row: Row, subject: Any) -> None:
+    """Mapped twice, over the first axis and then over the last, it is the loss of each element of each batch."""
+    for variant, reduction in itertools.product(spread(row, row.forms[:1]), row.reductions):
+        given = Call(row, variant, FORMATS["float64"]).given()
+        first = ONLY.get(row.name, [next(iter(given))])[0]
+        x = given.pop(first)
+        batches = torch.stack([torch.stack([x, x / 2, x / 4]), torch.stack([x / 8, x, x / 2])]).movedim(1, -1)
+
+        def loss(x: torch.Tensor, variant: Any = variant, reduction: str = reduction, given: Any = given, first: str = first) -> torch.Tensor:
+            return call_function(subject, row, variant, {**given, first: x}, reduction)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a batching rule that is missing is asked about above
+            found = attempt(NESTED, f"{row.name}-{variant.name}", lambda loss=loss, batches=batches: vmap(vmap(loss, in_dims=-1))(batches))
+        if found is None:
+            continue
+        for i, j in itertools.product(range(2), range(3)):
+            torch.testing.assert_close(found[i, j], loss(batches[i, ..., j]), rtol=1e-9, atol=1e-12, msg=f"{row.name}, {variant.name}, {reduction}: [{i}, {j}]")
 
 
 def test_bce_with_logits_still_loses_its_backward() -> None:
@@ -177,4 +203,6 @@ def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     shadows = [case.id for case in plain(request.config)]
     assert not unmatched(VMAP, (each.id for each in mapped(request.config)))
+    nested = [f"{row.name}-{variant.name}" for row in offered(request.config, CATALOG) for variant in spread(row, row.forms[:1])]
+    assert not unmatched(NESTED, nested)
     assert not unmatched(FAKE, shadows) + unmatched(META, shadows)

@@ -5,6 +5,7 @@ Shapes that broadcast, KL divergence's mean, names that are deprecated, options 
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +16,12 @@ import pytest
 import torch
 from packaging.specifiers import SpecifierSet
 
-from reference.catalog import ROWS, Form
+from reference.catalog import ROWS, Form, Row
 from reference.formats import FORMATS
 
-from .calls import Call, offered, run, spread
+from .calls import Call, formats, implemented, offered, run, spread
 from .errors import RELEASE
-from .expected_warnings import KL_MEAN, WARNINGS, Warns
+from .expected_warnings import KL_MEAN, POINTS, WARNINGS, Warns
 from .rows_of_errors import evaluate
 from .subject import call_function, call_module, has_module
 
@@ -52,6 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sized" in metafunc.fixturenames:
         names = [row.name for row in rows if row.name in WARN_OF_SIZES]
         metafunc.parametrize("sized", names)
+    if "loss" in metafunc.fixturenames:
+        metafunc.parametrize("loss", rows, ids=[row.name for row in rows])
     if "row" in metafunc.fixturenames:
         rows_here = [row for row in WARNINGS if RELEASE in SpecifierSet(row.torch)]
         metafunc.parametrize("row", rows_here, ids=[row.id for row in rows_here])
@@ -97,3 +100,33 @@ def test_row_warns(row: Warns) -> None:
     texts = [str(w.message) for w in said]
     assert [w.category for w in said] == [row.category] * bool(row.says), f"{row.code}: {texts}"
     assert all(row.says in text for text in texts), f"{row.code}: {texts}"
+    if RELEASE in SpecifierSet(POINTS):
+        assert all(w.filename.endswith(row.at) for w in said), f"{row.code}: points at {[w.filename for w in said]}"
+
+
+@pytest.mark.parametrize("rows", [0, 5000], ids=["few", "many"])
+def test_no_dtype_warns(loss: Row, rows: int, subject: object, pytestconfig: pytest.Config) -> None:
+    """And so it is in every dtype, of many rows, where nobody asks for a gradient, and in a backward pass of its own."""
+    form = loss.forms[0]
+    form = replace(form, axes={**form.axes, "N": rows}) if rows else form
+    asked = formats(pytestconfig, ("float32", "bfloat16") if rows else FORMATS)
+    for format in (f for f in asked if implemented(loss, f, "cpu")):
+        call = Call(loss, loss.plain(form), format)
+        for reduction, asks in itertools.product(loss.reductions, (True, False)):
+            expected = [KL_MEAN] if loss.name == "KLDivLoss" and reduction == "mean" else []
+            for way in (partial(call_function, subject), *([call_module] if has_module(loss, call.given()) else [])):
+                values: list[torch.Tensor] = []
+                said = caught(partial(_evaluate, way, call, reduction, asks, values))
+                said_after = caught(values[0].sum().backward) if values[0].requires_grad else []
+                texts = [str(w.message) for w in said]
+                assert len(texts) == len(expected), f"{call.id}, {reduction}: {texts}"
+                assert all(map(str.__contains__, texts, expected)), f"{call.id}, {reduction}: {texts}"
+                assert not said_after, f"{call.id}, {reduction}, backward: {[str(w.message) for w in said_after]}"
+
+
+def _evaluate(way: Callable[..., torch.Tensor], call: Call, reduction: str, asks: bool, values: list[torch.Tensor]) -> None:
+    given = call.given()
+    for name in call.differentiable if asks else ():
+        given[name].requires_grad_()
+    with torch.set_grad_enabled(asks):
+        values.append(way(call.row, call.variant, given, reduction))

@@ -83,6 +83,18 @@ VMAP: tuple[Habit, ...] = (
     ),
 )
 
+NESTED: tuple[Habit, ...] = (
+    Habit(
+        "flattened_before_it_is_broadcast",
+        ("MSELoss-*", "HuberLoss-*", "SmoothL1Loss-*"),
+        "refuses",
+        "the batching rule flattens input and target each for itself, and hands them to the same operator: mapped again, where "
+        "only input has a batch axis, they no longer broadcast",
+        says="must match the size of tensor",
+        but=("*-*_weight", "SmoothL1Loss-*beta.0.0"),  # composed of operators that broadcast
+    ),
+)
+
 _DATA = {
     "GaussianNLLLoss": ("DataDependentOutputException", "Tensor.item() cannot be called on meta tensors"),
     "CTCLoss": ("DynamicOutputShapeException", "_ctc_loss"),

@@ -1,0 +1,118 @@
+"""Two arguments of two dtypes, all of integers, complex numbers: is the result promoted, and right, reduced or not?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reference.accuracy import compare
+from reference.arithmetic import Array
+from reference.catalog import Row
+from reference.formats import FORMATS
+
+from .calls import Call, devices, implemented, offered
+from .dtypes import FLOATS, held
+from .subject import ADAPTERS, array, call_function, tensors
+
+LABELS = ("absent", "index", "ignored", "labels", "alignment", "sign", "built")
+
+OWN: Mapping[str, str] = {"HuberLoss": "input", "BCEWithLogitsLoss": "target"}
+"""Where the result is not promoted: whose dtype it has (see tests/dtype_departures.py)."""
+
+SAME: Mapping[str, str] = {"BCELoss": "Found dtype", "LinearCrossEntropyLoss": "have the same dtype"}
+"""The losses that want one dtype, and what they say."""
+
+WHOLE: Mapping[str, torch.dtype] = {
+    "L1Loss": torch.int64,
+    "PoissonNLLLoss": torch.float32,
+    "MarginRankingLoss": torch.float32,
+    "CosineEmbeddingLoss": torch.float32,
+    "TripletMarginLoss": torch.float32,
+    "TripletMarginWithDistanceLoss": torch.float32,
+}
+"""The losses that take integers alone, and the dtype of their sum."""
+
+COMPLEX = (torch.complex64, torch.complex128)
+
+
+def pairs(row: Row) -> list[str]:
+    """The first two arguments that are numbers, in the plainest variant; fewer if there are not two."""
+    chosen = next(row.variants()).choices
+    return [a.name for a in row.arguments if chosen[a.name].domain not in LABELS][:2]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The losses that the subject offers, on each device."""
+    rows = [row for row in offered(metafunc.config) if not row.namespace and row.function not in ADAPTERS]
+    if "device" in metafunc.fixturenames:
+        metafunc.parametrize("device", devices(metafunc.config))
+    if "two" in metafunc.fixturenames:
+        found = [row for row in rows if len(pairs(row)) == 2]
+        metafunc.parametrize("two", found, ids=[row.name for row in found])
+    if "whole" in metafunc.fixturenames:
+        found = [row for row in rows if row.name in WHOLE]
+        metafunc.parametrize("whole", found, ids=[row.name for row in found])
+
+
+@pytest.mark.parametrize("dtypes", list(itertools.permutations(FLOATS, 2)), ids="-".join)
+def test_two_dtypes(two: Row, dtypes: tuple[str, str], device: str, subject: Any) -> None:
+    """The result has the dtype that the two promote to, under every reduction, and is within the budget of the narrower."""
+    narrow = min(dtypes, key=lambda name: FORMATS[name].digits)  # whose numbers all but the other half hold
+    if not all(implemented(two, FORMATS[name], device) for name in dtypes):
+        return
+    call = Call(two, next(two.variants()), FORMATS[narrow], device)
+    types = dict(zip(pairs(two), (getattr(torch, name) for name in dtypes), strict=True))
+    given = {n: t.to(types.get(n, next(iter(types.values())))) if t.is_floating_point() else t for n, t in call.given().items()}
+    wanted = types[OWN[two.name]] if two.name in OWN else torch.promote_types(*types.values())
+    for reduction in two.reductions:
+        if two.name in SAME:
+            with pytest.raises(RuntimeError, match=SAME[two.name]):
+                call_function(subject, two, call.variant, given, reduction)
+            continue
+        value = call_function(subject, two, call.variant, given, reduction)
+        assert value.dtype == wanted, f"{call.id}, {reduction}: {types} give {value.dtype}"
+        problem = compare(array(value), call.budgets(reduction)["value"], call.format).problem
+        assert not problem, f"{call.id}, {reduction}, {types}: {problem}"
+
+
+def test_integers_alone(whole: Row, device: str, subject: Any) -> None:
+    """Of integers the loss is that of the same numbers in float64: exactly, where it is an integer itself."""
+
+    def change(value: Array) -> Array:
+        return held(value, "real", "int64") if value.dtype.kind == "f" else value
+
+    variant = next(whole.variants())
+    numbers = tensors(Call(whole, variant, FORMATS["float64"], change=change).drawn, FORMATS["float64"], device)
+    integers = {name: t.long() for name, t in numbers.items()}
+    for reduction in ("none", "sum"):
+        got = call_function(subject, whole, variant, integers, reduction)
+        want = call_function(subject, whole, variant, numbers, reduction)
+        assert got.dtype == WHOLE[whole.name], f"{whole.name}, {reduction}: {got.dtype}"
+        slack = 0.0 if got.dtype == torch.int64 else 1e-5
+        torch.testing.assert_close(got.double(), want, rtol=slack, atol=slack)
+
+
+@pytest.mark.parametrize("dtype", COMPLEX, ids=str)
+def test_complex_numbers(dtype: torch.dtype, device: str, subject: Any) -> None:
+    """L1Loss takes them, as documented: it is |d|, and its gradient in input is d / |d|, in target the opposite."""
+    if "l1_loss" not in dir(subject):
+        return
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((7, 2)) @ (1, 1j) for _ in range(2))
+    given = [torch.tensor(each, dtype=dtype, device=device, requires_grad=True) for each in (x, y)]
+    numbers = [each.detach().cpu().numpy().astype(np.complex128) for each in given]
+    distance = abs(numbers[0] - numbers[1])
+    slope = (numbers[0] - numbers[1]) / distance
+    for reduction, factor in (("none", 1.0), ("sum", 1.0), ("mean", 1 / len(x))):
+        value = subject.l1_loss(*given, reduction=reduction)
+        want = {"none": distance, "sum": distance.sum(), "mean": distance.mean()}[reduction]
+        found = torch.autograd.grad(value.sum(), given)
+        assert value.dtype == dtype.to_real()
+        assert [gradient.dtype for gradient in found] == [dtype, dtype]
+        for got, right in zip((value, *found), (want, factor * slope, -factor * slope), strict=True):
+            np.testing.assert_allclose(got.detach().cpu().numpy(), right, rtol=16 * torch.finfo(dtype).eps)
