@@ -22,8 +22,6 @@ ENDS: tuple[tuple[str, str], ...] = (
     ("HingeEmbeddingLoss-* target", NONE),  # target is only compared with 1 and -1
     ("CosineEmbeddingLoss-* target", NONE),
     ("MarginRankingLoss-* target", GIVES),  # it is a factor like any other
-    ("CrossEntropyLoss-*probabilities*weight* weight", GIVES),  # composed of products: a gradient, of which nothing is said
-    ("LinearCrossEntropyLoss-*probabilities*weight* weight", GIVES),
     ("* *", REFUSES),
 )
 
@@ -35,7 +33,7 @@ def requests(config: pytest.Config) -> Iterator[tuple[Row, Variant, str]]:
             call = Call(row, variant, FORMATS["float32"])
             given = {name for name, choice in variant.choices.items() if choice.domain != "absent"}
             for argument in row.arguments:
-                if not argument.gradient and argument.name in given and call.given()[argument.name].is_floating_point():
+                if argument.name not in call.differentiable and argument.name in given and call.given()[argument.name].is_floating_point():
                     yield row, variant, argument.name
 
 
