@@ -31,10 +31,7 @@ def requests(config: pytest.Config) -> Iterator[tuple[Row, Variant, str]]:
     for row in offered(config):
         for variant in {v.name: v for v in (*spread(row, row.forms), *row.few()) if takes(config, row, v)}.values():
             call = Call(row, variant, FORMATS["float32"])
-            given = {name for name, choice in variant.choices.items() if choice.domain != "absent"}
-            for argument in row.arguments:
-                if argument.name not in call.differentiable and argument.name in given and call.given()[argument.name].is_floating_point():
-                    yield row, variant, argument.name
+            yield from ((row, variant, n) for n, t in call.given().items() if t.is_floating_point() and n not in call.differentiable)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
