@@ -17,7 +17,7 @@ from .calls import Call, devices, formats, implemented, offered, run, takes
 from .cases import Case
 from .transformed import beyond, cotangent, elsewhere, vector_of
 
-SIZES = (1, 2, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 80, 96, 100, 127, 128, 129, 200, 255, 256, 257, 511, 512, 513)
+SIZES = (1, 2, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 512)
 """What vectors, warps and blocks are made of, one less, one more, and between."""
 
 WIDE = 100
