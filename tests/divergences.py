@@ -20,12 +20,15 @@ from .range_divergences import OF_RANGE
 
 
 def _rows_with_nan(case: Case, quantity: str) -> Any:
-    """Where the sequence has a NaN in one of its frames: (T, N, C), or (T, C) of a single one."""
+    """Where the sequence has a NaN in one of its frames: (T, N, C), or (T, C) of a single one; of the values, which."""
     log_probs = case.truth.drawn.arguments["log_probs"]
     frames = np.arange(log_probs.shape[0]).reshape(-1, *[1] * (log_probs.ndim - 1))
     lengths = case.truth.drawn.arguments["input_lengths"].reshape(*[1] * (log_probs.ndim == 3), -1, 1)
     read = np.isnan(log_probs) & (frames < lengths)
-    return np.broadcast_to(read.any(axis=(0, -1), keepdims=True), log_probs.shape)
+    rows = read.any(axis=(0, -1), keepdims=True)
+    if quantity == "value":
+        return rows[0, ..., 0] if case.reduction == "none" else rows.any()
+    return np.broadcast_to(rows, log_probs.shape)
 
 
 def _serial(case: Case, quantity: str) -> Any:
@@ -444,8 +447,9 @@ got = x.grad[0, 0]
     Divergence(
         "ctc-impossible-nan",
         cases=("CTCLoss-*-nan_log_probs",),
-        of=("log_probs",),
-        why="a NaN at a label that no spelling of the target can have in that frame is added to the sum over the spellings all the same",
+        of=("value", "log_probs"),
+        why="a NaN at a label that no spelling of the target can have in that frame is added to the sum over the spellings all "
+        "the same: to the value in an early frame, to the gradient in a late one",
         reproducer="""
 x = torch.zeros(3, 1, 3).log_softmax(-1).index_put_((torch.tensor(2), torch.tensor(0), torch.tensor(1)), torch.tensor(float("nan"))).requires_grad_()
 F.ctc_loss(x, torch.tensor([[1, 2]]), (3,), (2,)).backward()

@@ -139,7 +139,7 @@ def test_checker_at_many_elements(row: Row, seed: int) -> None:
     assert row.many is not None
     case = Case(row, row.plain(row.many), "mean", FLOAT32, "cpu", "typical", seed)
     for budget in case.truth.gradients("mean", np.ones(())).values():
-        assert compare(np.zeros_like(budget.want), budget, FLOAT32).problem
+        assert compare(np.zeros_like(budget.want), budget, FLOAT32).problem or not budget.want.any()  # no triplet costs anything
     for narrow in (FORMATS["bfloat16"], FORMATS["float16"]):
         truth = replace(case, format=narrow).truth
         shares = (truth.loss.value * truth.loss.factors("mean")).ravel()
