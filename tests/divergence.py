@@ -135,6 +135,6 @@ def summed_over_classes(lost: Callable[[Case, FloatArray, int], Any]) -> Callabl
         passed = np.max(given.get("weight", np.ones(1))) * abs(case.cotangent(loss.reduce(case.reduction).shape) * loss.factors(case.reduction))
         row = np.asarray(lost(case, passed, given["input"].shape[1]))
         p = np.exp(np.moveaxis(log_softmax(np.moveaxis(given["input"], 1, -1)), -1, 1))
-        return p * np.expand_dims(row, 1)
+        return p * (np.expand_dims(row, 1) if row.ndim else row)  # the same in every row
 
     return absolute

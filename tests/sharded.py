@@ -93,12 +93,17 @@ def rank(number: int, port: int, jobs: Sequence[Job], file: str) -> None:
 
 
 def run(jobs: Sequence[Job]) -> dict[str, Any]:
-    """What came of every job: tensors by name, or the text of an error."""
+    """What came of every job: tensors by name, or the text of an error.
+
+    The ranks are forked, for what is changed in this process is held to the definition too, and torch is there already;
+    but a process that has begun with an accelerator cannot be.
+    """
     import torch.multiprocessing as mp
 
+    how = "spawn" if torch.accelerator.is_available() else "fork"
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "found.pt")
-        mp.spawn(rank, (_free_port(), jobs, file), nprocs=WORLD)
+        mp.start_processes(rank, (_free_port(), jobs, file), nprocs=WORLD, start_method=how)
         return torch.load(file, weights_only=True)
 
 
