@@ -28,6 +28,7 @@ from .transform_habits import FAKE, META, NESTED, VMAP
 from .transformed import Found, cotangent, elsewhere, evaluate, function, problems
 
 BATCH = 2
+OTHERS = ("float64", "bfloat16")
 ONLY = {  # where the arguments fit each other, or what is done depends on which classes occur
     "CTCLoss": ["log_probs"],
     "AdaptiveLogSoftmaxWithLoss": ["input"],
@@ -90,11 +91,11 @@ def mapped(config: pytest.Config) -> Iterator[Mapped]:
 
 
 def plain(config: pytest.Config) -> Iterator[Case]:
-    """Every variant under every reduction; in bfloat16 under one, turn about."""
+    """Every variant under every reduction; under one of them, turn about, in bfloat16 or float64."""
     for row, device in itertools.product(offered(config, CATALOG), devices(config)):
-        for dtype in (d for d in kernels(config, row, device) if d in ("float32", "bfloat16")):
+        for dtype in (d for d in kernels(config, row, device) if d in ("float32", *OTHERS)):
             for (i, variant), (j, reduction) in itertools.product(enumerate(row.few()), enumerate(row.reductions)):
-                if dtype == "float32" or i % len(row.reductions) == j:
+                if dtype == "float32" or (OTHERS[i % 2] == dtype and i // 2 % len(row.reductions) == j):
                     yield Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
 
 
