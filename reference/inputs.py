@@ -330,7 +330,7 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
     elif regime == "certain":  # and right about every label, so that a row of them loses next to nothing
         arguments["target"] = np.rint(arguments["target"])
         arguments["input"] = format.round(
-            rng.uniform(10.0, 60.0, arguments["target"].shape) * np.where(arguments["target"] > 0, 1.0, -1.0)
+            rng.uniform(10.0, 85.0, arguments["target"].shape) * np.where(arguments["target"] > 0, 1.0, -1.0)
         )
     elif regime == "masked":
         _mask(rng, arguments["input"], arguments["target"])

@@ -118,7 +118,7 @@ def ignored_rows_are_rows_that_are_not_there(f: Losses, draw: Draw) -> Iterator[
 def the_scale_of_the_weights_changes_no_mean(f: Losses, draw: Draw) -> Iterator[str]:
     """A weighted mean depends on the ratios of the weights alone."""
     n, c = draw.sizes(2)
-    x, y, w, k = draw.numbers(n, c), draw.classes(c, n), draw.weights(c), draw.pick(2.0, 0.5, 3.0)
+    x, y, w, k = draw.numbers(n, c), draw.classes(c, n), draw.weights(c), draw.pick(2.0, 2.0**-14, 3.0)
     loss, more = draw.pick((f.nll_loss, {}), (f.cross_entropy, {"label_smoothing": draw.pick(0.0, 0.25)}))
     yield from same(
         loss(x, y, weight=w, reduction="mean", **more), loss(x, y, weight=k * w, reduction="mean", **more), "input"
@@ -130,7 +130,7 @@ def the_scale_of_element_weights_changes_no_mean(f: Losses, draw: Draw) -> Itera
     """So too for the weights of the elements of L1 and MSE."""
     shape = draw.sizes(2)
     loss, x, t, w = draw.pick(f.l1_loss, f.mse_loss), draw.numbers(*shape), draw.numbers(*shape), draw.weights(*shape)
-    k = draw.pick(2.0, 0.5, 3.0)
+    k = draw.pick(2.0, 2.0**-14, 3.0)
     yield from same(
         loss(x, t, weight=w, reduction="mean"), loss(x, t, weight=k * w, reduction="mean"), "input", "target"
     )
