@@ -115,7 +115,7 @@ def _as(dtype: Any) -> Fault:
 
 
 VALUES: dict[str, dict[str, Fault]] = {
-    "probability": {"below_zero": _one(-(2.0**-12)), "above_one": _one(1 + 2.0**-7), "nan": _one(np.nan)},  # just so
+    "probability": {"below_zero": _one(-(2.0**-12)), "above_one": _one(1 + 2.0**-7), "nan": _one(np.nan)},  # just outside
     "distribution": {"below_zero": _one(-0.25), "above_one": _one(1.25)},
     "sign": {"zero": _one(0), "two": _one(2), "nan": _one(np.nan)},
     "variance": {"negative": _one(-1), "nan": _one(np.nan)},

@@ -40,6 +40,7 @@ def array(tensor: torch.Tensor) -> FloatArray:
 
 def differentiable(row: Row, drawn: Drawn) -> tuple[str, ...]:
     """The arguments of this call that torch differentiates in."""
+
     def holds_numbers(name: str) -> bool:
         return drawn.arguments[name].dtype.kind == "f"
 

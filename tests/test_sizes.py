@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
 
-from reference.accuracy import Budget, compare
 from reference.catalog import Form, Row
 
 from .accelerator_habits import repeats
 from .calls import Call, devices, formats, implemented, offered, run, takes
 from .cases import Case
-from .transformed import beyond, cotangent, elsewhere, vector_of
+from .transformed import cotangent, elsewhere, problems
 
 SIZES = (1, 2, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 512)
 """What vectors, warps and blocks are made of, one less, one more, and between."""
@@ -66,17 +64,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_size(call: Call, subject: Any) -> None:
     """Value and gradients under one reduction, turn about, are the definition's."""
-    row, truth = call.row, call.truth
+    row = call.row
     reduction = row.reductions[sum(call.variant.form.axes.values()) % len(row.reductions)]
-    case = elsewhere(Case(row, call.variant, reduction, call.format, call.device, "typical", call.seed), truth)
+    case = elsewhere(Case(row, call.variant, reduction, call.format, call.device, "typical", call.seed), call.truth)
     if not repeats(case.id):
         return  # nor is it always right: the matrix says how far off
-    left: dict[str, Any] = run(subject, call, call.given(), reduction, cotangent(case)).arrays()
-    allowed: dict[str, Budget] = {}
-    for budgets in truth.growing(reduction, vector_of(case)):
-        allowed = {"value": truth.value(reduction), **budgets}
-        left = {name: got for name, got in left.items() if compare(got, allowed[name], call.format).problem}
-        if not left:
-            return
-    wrong = [problem for name, got in left.items() if (problem := beyond(case, name, torch.from_numpy(got), allowed[name]))]
+    outcome = run(subject, call, call.given(), reduction, cotangent(case))
+    wrong = problems(case, {"value": outcome.value, **outcome.gradients})
     assert not wrong, "; ".join(wrong)

@@ -87,14 +87,14 @@ def _larger_truth(row: str, variant: str, regime: str, format: str, seed: int) -
     return replace(plain, variant=grown, drawn=draw(plain.row, grown, regime, plain.format, seed))
 
 
-def problems(case: Case, found: Found, eager: Found, entry: Habit | None = None) -> list[str]:
-    """What is wrong: dtype, shape and device as in eager, every number within the budget of the truth.
+def problems(case: Case, found: Found, eager: Found | None = None, entry: Habit | None = None) -> list[str]:
+    """What is wrong: every number within the budget of the truth, and beside `eager` its dtype, shape and device as there.
 
     Where eager is known to depart from the truth, the transform may too: it is held to what eager is held to, or to
     what eager gives.
     """
     said, open = [], dict(found)
-    for name, got in found.items():
+    for name, got in found.items() if eager is not None else ():
         kinds = [(t.dtype, tuple(t.shape), t.device.type) for t in (got, eager[name])]
         if kinds[0] != kinds[1]:
             said.append(f"{case.id}: {name} is {kinds[0]}, in eager {kinds[1]}")
@@ -106,7 +106,8 @@ def problems(case: Case, found: Found, eager: Found, entry: Habit | None = None)
         open = {name: got for name, got in open.items() if compare(array(got), allowed[name], case.format).problem}
         if not open:
             return said
-    return said + [p for name, got in open.items() if (p := beyond(case, name, got, allowed[name], eager[name]))]
+    beside = eager or {}
+    return said + [p for name, got in open.items() if (p := beyond(case, name, got, allowed[name], beside.get(name)))]
 
 
 def vector_of(case: Case) -> Any:
