@@ -151,6 +151,16 @@ class Row:
         options = {name: values[0] for name, values in self.options.items()}
         return Variant(form, choices, options, self._label(form, choices, options))
 
+    def others(self, **options: Any) -> list[Variant]:
+        """Every choice of arguments in the first form, with these values of options, and torch's defaults of the rest."""
+        every = {name: values[0] for name, values in self.options.items()} | options
+        choices = {tuple(v.choices.values()): v.choices for v in self._variants}.values()
+        return [
+            Variant(self.forms[0], chosen, every, self._label(self.forms[0], chosen, every))
+            for chosen in choices
+            if self.valid(chosen, every, self.forms[0])
+        ]
+
     def elsewhere(self, form: Form) -> list[Variant]:
         """A pairwise cover of choices and options, in a form of one's own."""
         batched = [v for v in self.variants() if v.form is self.forms[0]]
@@ -197,8 +207,8 @@ CLASSES = (
 )
 ROWS_OF_CLASSES = CLASSES[:2]
 VECTORS = (Form("batch", {"N": 8, "D": 6}), Form("unbatched", {"D": 6}))
-MANY = Form("many", {"N": 512, "C": 257})  # 131,584 elements
-MANY_ROWS = Form("many", {"N": 40_000, "C": 3})
+MANY = Form("many", {"N": 400, "C": 257})  # 102,800 elements
+MANY_ROWS = Form("many", {"N": 34_000, "C": 3})
 IMAGES = Form("many_k2", {"N": 2, "C": 3, "d1": 100, "d2": 200})
 WIDE = (
     Form("wide4099", {"N": 4, "C": 4099}),

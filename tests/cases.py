@@ -100,8 +100,8 @@ def matrix(
 ) -> Iterator[Case]:
     """Every case of the matrix, but of what is `missing`.
 
-    Every reduction at typical inputs and every pair of options; else one of them, turn about, so that each meets every
-    regime, and in float32 `none` as well.
+    Every reduction in float32 at typical inputs and every pair of options; else one of them, turn about, so that each
+    meets every regime, and in float32 `none` as well.
     """
     for row in rows:
         pairs = {v.name for v in row.few()}
@@ -113,16 +113,22 @@ def matrix(
                 calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:])
             often = Counter(regime for _, regime in calls)
             for i, (variant, regime) in enumerate(calls):
-                every = often[regime] < len(row.reductions) or (regime == "typical" and (variant.name in pairs or variant.form in row.wide[:1]))
+                plain = dtype == "float32" and (variant.name in pairs or variant.form in row.wide[:1])
+                every = often[regime] < len(row.reductions) or (regime == "typical" and plain)
                 for reduction in _reductions(row, variant, dtype, None if every else i + turn):
                     yield Case(row, variant, reduction, FORMATS[dtype], device, regime, seed)
 
 
 def _reductions(row: Row, variant: Variant, dtype: str, turn: int | None) -> tuple[str, ...]:
-    """All, or the one whose turn it is, in float32 with `none`; of many elements in other dtypes those that add them up."""
+    """All, or the one whose turn it is; in float32 with `none`, but for options that meet many elements.
+
+    Many elements are there to be added up: in half precision in every way, in float64, whose truth is slow, in one.
+    """
     if dtype != "float32" and variant.form is row.many:
-        return row.reductions[1:]
+        adding = row.reductions[1:]
+        return adding if turn is None or dtype != "float64" else (adding[turn % len(adding)],)
     if turn is None:
         return row.reductions
     one = row.reductions[turn % len(row.reductions)]
-    return (one,) if dtype != "float32" else tuple(dict.fromkeys(("none", one)))
+    optional = variant.form in _many(row) and variant.name != row.plain(variant.form).name
+    return (one,) if dtype != "float32" or optional else tuple(dict.fromkeys(("none", one)))

@@ -124,16 +124,18 @@ class Derivative:
 
 
 def cases(config: pytest.Config) -> Iterator[Derivative]:
-    """In float64 every transform, the less common ones under one reduction each, turn about; in float32 the common ones."""
+    """In float64 every transform, the common ones under every reduction; else, and in float32, under one of them, turn about."""
     asked = [f for f in ("float64", "float32") if f in (config.getoption("--dtype") or FORMATS)]
     rows = offered(config, CATALOG)
     for row, device, dtype in itertools.product(rows, devices(config), asked):
         for i, variant in enumerate(FEWER.get(row.name, Row.few)(row)):
             for j, reduction in enumerate(row.reductions):
                 case = Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
-                turn = dtype == "float64" and i % len(row.reductions) == j
-                yield from (Derivative(t, case) for t in TRANSFORMS if turn or t in COMMON)
-                if turn and row.name not in FEWER:
+                double = dtype == "float64"
+                turn = (i + (not double)) % len(row.reductions) == j
+                every = TRANSFORMS if double and turn else COMMON if double or turn else ()
+                yield from (Derivative(t, case) for t in every)
+                if double and turn and row.name not in FEWER:
                     yield from (Derivative(forward, case, name) for name in curvature(row.name, variant.name, case.seed).names)
 
 

@@ -31,7 +31,8 @@ from .divergence import in_release
 from .exact import finite
 from .habits import Habit
 from .judge import Judge
-from .subject import array, call_function, call_module, differentiable, module, tensor, tensors
+from .subject import array, call_function, call_module, differentiable, has_module, module, tensor, tensors
+from .transformed import elsewhere
 
 F = torch.nn.functional
 
@@ -240,43 +241,78 @@ def test_a_distance_is_called_for_each_pair(how: str, swap: bool, reduction: str
     assert sorted(tuple(map(id, pair)) for pair in called) == sorted(tuple(map(id, pair)) for pair in pairs)
 
 
-# -- options far from what is usual -----------------------------------------------------------------------------
+# -- other values of the options ----------------------------------------------------------------------------------
 
 TINY = 2.0**-20
-FAR: dict[str, tuple[str, dict[str, Any], float]] = {
-    "huber_tiny": ("HuberLoss", {"delta": TINY}, TINY),
-    "smooth_l1_tiny": ("SmoothL1Loss", {"beta": TINY}, TINY),
-    "smooth_l1_steep": ("SmoothL1Loss", {"beta": TINY}, 1.0),
-    "huber_huge": ("HuberLoss", {"delta": 1e6}, 2.0**20),
-    "smooth_l1_huge": ("SmoothL1Loss", {"beta": 1e6}, 2.0**20),
-    "hinge_far": ("HingeEmbeddingLoss", {"margin": 1e3}, 1.0),
-    "ranking_far": ("MarginRankingLoss", {"margin": 1e3}, 1.0),
-    "classes_far": ("MultiMarginLoss", {"margin": 1e3, "p": 2}, 1.0),
-    "triplet_far": ("TripletMarginLoss", {"margin": 1e3}, 1.0),
-    "triplet_largest": ("TripletMarginLoss", {"p": math.inf}, 1.0),
-    "triplet_largest_swap": ("TripletMarginLoss", {"p": math.inf, "swap": True}, 1.0),
-    "gaussian_tiny": ("GaussianNLLLoss", {"eps": TINY, "full": True}, TINY),
-    "poisson_tiny": ("PoissonNLLLoss", {"log_input": False, "eps": TINY}, TINY),
+FAR: list[tuple[str, dict[str, Any], float]] = [
+    ("HuberLoss", {"delta": TINY}, TINY),
+    ("SmoothL1Loss", {"beta": TINY}, TINY),
+    ("SmoothL1Loss", {"beta": TINY}, 1.0),
+    ("HuberLoss", {"delta": 1e6}, 2.0**20),
+    ("SmoothL1Loss", {"beta": 1e6}, 2.0**20),
+    ("GaussianNLLLoss", {"eps": TINY, "full": True}, TINY),
+    ("PoissonNLLLoss", {"log_input": False, "eps": TINY}, TINY),
+]
+"""Far from what is usual: (loss, options, what the real arguments are multiplied by)."""
+
+USED: dict[str, list[dict[str, Any]]] = {
+    "HuberLoss": [{"delta": delta} for delta in (0.1, 1.345, 5.0, 10.0)],
+    "SmoothL1Loss": [{"beta": beta} for beta in (1 / 9, 0.5, 2.0, 10.0)],
+    "GaussianNLLLoss": [{"eps": eps} for eps in (1e-3, 1e-8)],
+    "PoissonNLLLoss": [{"log_input": False, "eps": eps} for eps in (1e-3, 1e-6, 1e-12)],
+    "NLLLoss": [{"ignore_index": index} for index in (2, -2, 1000)],
+    "CrossEntropyLoss": [
+        *({"ignore_index": index} for index in (2, -2, 1000)),
+        *({"label_smoothing": smoothing} for smoothing in (0.01, 0.05, 0.2, 0.3, 0.5, 0.9)),
+    ],
+    "LinearCrossEntropyLoss": [
+        *({"ignore_index": index} for index in (-100, 2, 1000)),
+        *({"label_smoothing": smoothing} for smoothing in (0.05, 0.2, 0.5, 0.9)),
+    ],
+    "MultiMarginLoss": [{"margin": margin, "p": p} for margin in (0.1, 0.5, 2.0, 1e3) for p in (1, 2)],
+    "HingeEmbeddingLoss": [{"margin": margin} for margin in (0.0, 0.2, 0.5, 2.0, 1e3)],
+    "MarginRankingLoss": [{"margin": margin} for margin in (0.1, 0.3, 1.0, 1e3)],
+    "CosineEmbeddingLoss": [{"margin": margin} for margin in (0.1, 0.3, 1.0, -1.0)],
+    "TripletMarginLoss": [
+        *({"margin": margin, "swap": swap} for margin, swap in ((0.2, False), (0.3, True), (0.5, False), (2.0, True), (1e3, False))),
+        *({"p": p, "swap": swap} for p in (1.5, 6.0, math.inf) for swap in (False, True)),
+        *({"p": math.inf, "eps": 0.125, "swap": swap} for swap in (False, True)),
+        *({"eps": eps} for eps in (1e-3, 1e-8)),
+    ],
+    "TripletMarginWithDistanceLoss": [{"margin": margin, "swap": swap} for margin, swap in ((0.2, False), (0.3, True), (2.0, False))],
 }
-"""(loss, options, what the real arguments are multiplied by); in half precision squares vanish there, and maxima tie."""
+"""What people pass: values that the catalog, which combines each of its own with all others, has no room for."""
 
 
-@pytest.mark.parametrize("name", FAR)
-@pytest.mark.parametrize("format", [FORMATS["float64"], FORMATS["float32"]], ids=lambda format: format.name)
-def test_far_options(name: str, format: Format, seed: int) -> None:
-    """Far from what is usual an option means what it does elsewhere."""
-    loss, options, scale = FAR[name]
-    row = ROWS[loss]
-    variant = next(v for v in row.variants() if all(v.options[n] == o for n, o in options.items() if o in row.options[n]))
-    drawn = draw(row, variant, "typical", format, seed)
+def _others() -> Iterator[Any]:
+    """Each of these with every choice of arguments; dtypes and reductions in turn."""
+    every = [*FAR, *((loss, options, 1.0) for loss, several in USED.items() for options in several)]
+    for i, (loss, options, scale) in enumerate(every):
+        row = ROWS[loss]
+        for j, variant in enumerate(row.others(**options)):
+            reductions = row.reductions if j == 0 else row.reductions[(i + j) % len(row.reductions) :][:1]
+            for k, reduction in enumerate(reductions):
+                # in half precision, squares vanish that far from what is usual, and maxima tie
+                format = FORMATS[("float32", "float64")[(i + j + k) % 2]]
+                at = Case(row, variant, reduction, format, "cpu", "typical")
+                yield pytest.param(at, scale, id=f"{at.id}{'' if scale == 1 else f'-times_{scale}'}")
+
+
+@pytest.mark.parametrize(("at", "scale"), list(_others()))
+def test_other_options(at: Case, scale: float, subject: Any, judge: Judge, seed: int) -> None:
+    """Whatever its value, an option means what it does elsewhere."""
+    row, variant = at.row, at.variant
+    if not hasattr(subject, row.function):
+        pytest.skip(f"{subject.__name__} has no {row.function}")
+    drawn = draw(row, variant, at.regime, at.format, seed)
     real = {a.name for a in row.arguments if variant.choices[a.name].domain in ("real", "positive", "variance", "count")}
-    drawn = Drawn({n: a * scale if n in real else a for n, a in drawn.arguments.items()}, {**drawn.options, **options})
-    truth = Truth(row, replace(variant, options=drawn.options), drawn, format, "typical", getattr(reference, row.function).definition)
-    for reduction in row.reductions:
-        given = tensors(drawn, format, "cpu", differentiable=differentiable(row, drawn))
-        value = call_function(F, row, truth.variant, given, reduction)
-        assert torch.equal(call_module(row, truth.variant, given, reduction), value)
-        _held(truth, reduction, value, given)
+    drawn = Drawn({n: a * scale if n in real else a for n, a in drawn.arguments.items()}, drawn.options)
+    at = elsewhere(at, Truth(row, variant, drawn, at.format, at.regime, getattr(reference, row.function).definition))
+    given = tensors(drawn, at.format, at.device, differentiable=differentiable(row, drawn))
+    value = call_function(subject, row, variant, given, at.reduction)
+    if subject is F and has_module(row, given):
+        assert torch.equal(call_module(row, variant, given, at.reduction), value)
+    judge_gradients(judge, at, value, given)
 
 
 # -- one variance for all ---------------------------------------------------------------------------------------
