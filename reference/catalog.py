@@ -437,7 +437,7 @@ CATALOG: tuple[Row, ...] = (
     Row(
         "MarginRankingLoss",
         "margin_ranking_loss",
-        (argument("input1", "real"), argument("input2", "real"), SIGN),
+        (argument("input1", "real"), argument("input2", "real"), argument("target", "sign")),
         ELEMENTS,
         options={"margin": (0.0, 0.5, -2.0)},
         kinks=kinks.ranking,

@@ -19,6 +19,13 @@ from .divergence import EVERY, NAN, Divergence, anywhere, in_release, subnormal,
 from .range_divergences import OF_RANGE
 
 
+def _infinite_lead(case: Case, quantity: str) -> Any:
+    """Where input1 - input2 is no number of the format."""
+    given = case.truth.arguments
+    with np.errstate(all="ignore"):
+        return ~(abs(given["input1"] - given["input2"]) <= case.format.max)
+
+
 def _rows_with_nan(case: Case, quantity: str) -> Any:
     """Where the sequence has a NaN in one of its frames: (T, N, C), or (T, C) of a single one; of the values, which."""
     log_probs = case.truth.drawn.arguments["log_probs"]
@@ -252,7 +259,7 @@ got = x.grad[0]
     Divergence(
         "clamp-at-tie",
         cases=("HingeEmbeddingLoss-*", "MarginRankingLoss-*", "TripletMargin*-*"),
-        of=("input*", "anchor", "positive", "negative"),
+        of=("input*", "anchor", "positive", "negative", "target"),
         why="the derivative of clamp_min(z, 0) is 1 at z = 0, where that of every other hinge in torch is 0; a NaN passes 0",
         reproducer="""
 x = torch.tensor([1.0], requires_grad=True)
@@ -268,7 +275,7 @@ got = x.grad[0]
     Divergence(
         "clamp-of-nan",
         cases=("HingeEmbeddingLoss-*", "MarginRankingLoss-*", "TripletMargin*-*"),
-        of=("input*", "anchor", "positive", "negative"),
+        of=("input*", "anchor", "positive", "negative", "target"),
         why="clamp_min passes its gradient where z > 0, and NaN is not greater: a NaN passes a gradient of 0",
         reproducer="""
 x = torch.tensor([float("nan")], requires_grad=True)
@@ -279,6 +286,20 @@ got = x.grad[0]
         true=NAN,
         torch=">=2.14",
         departure=departures.clamp_min(0.0),
+    ),
+    Divergence(
+        "ranking-zero-times-infinity",
+        cases=("MarginRankingLoss-*",),
+        of=("target",),
+        why="the hinge passes 0, and the gradient in target is that times input1 - input2, NaN where the difference is infinite",
+        reproducer="""
+y = torch.tensor([1.0], requires_grad=True)
+F.margin_ranking_loss(torch.tensor([float("inf")]), torch.tensor([0.0]), y).backward()
+got = y.grad[0]
+""",
+        gives=NAN,
+        true=0.0,
+        lost=_infinite_lead,
     ),
     Divergence(
         "cosine-eps",

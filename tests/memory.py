@@ -62,7 +62,7 @@ SAVED: tuple[Saved, ...] = (
     Saved(("MultiMarginLoss-*",), 0, 0, "a kernel of its own, forward and backward"),
     Saved(("MultiLabelMarginLoss-*",), 1, 1, "which classes are targets"),
     Saved(("HingeEmbeddingLoss-*",), 0, 1, "margin - input, and two masks", masks=2),
-    Saved(("MarginRankingLoss-*",), 0, 2, "the difference, and what the hinge is applied to"),
+    Saved(("MarginRankingLoss-*",), 0, 3, "the difference, the target with its sign changed, and what the hinge is applied to"),
     Saved(("CTCLoss-*",), 0.1, 0.1, "the forward variables: two for each label and one more, for each frame"),
     Saved(
         ("AdaptiveLogSoftmaxWithLoss-*",),

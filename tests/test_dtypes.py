@@ -61,7 +61,8 @@ class Mixed:
         """The call at numbers that both dtypes hold, in the narrower of them: what is promoted when is left to torch."""
         domain = _variants(self.row)[self.variant].choices[self.argument].domain
         label = domain in LABELS
-        narrow = self.dtype if self.dtype in ("bfloat16", "float16") and not label else self.base
+        number = not label or self.row in PROMOTING_SIGNS
+        narrow = self.dtype if self.dtype in ("bfloat16", "float16") and number else self.base
         altered = self.dtype == "bool" or (self.dtype not in FLOATS and (not label or self.dtype == "uint8"))
         return _call(
             self.row,

@@ -21,7 +21,6 @@ REFUSES, NONE, GIVES = "is not differentiable with respect to argument", "no gra
 ENDS: tuple[tuple[str, str], ...] = (
     ("HingeEmbeddingLoss-* target", NONE),  # target is only compared with 1 and -1
     ("CosineEmbeddingLoss-* target", NONE),
-    ("MarginRankingLoss-* target", GIVES),  # it is a factor like any other
     ("* *", REFUSES),
 )
 
