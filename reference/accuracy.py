@@ -176,7 +176,21 @@ class Truth:
     def overflows(self) -> FloatArray:
         """(V): where a number that the documented formula computes on the way leaves the format."""
         largest = self.loss.largest
-        return np.asarray((terms_of(self.loss) if largest is None else largest) > self.format.max)
+        return self._beyond(terms_of(self.loss) if largest is None else largest)
+
+    @cached_property
+    def _finite(self) -> Any:
+        """Whether the arguments are: of each element, where one depends on no other."""
+        real = [(name, a) for name, a in _arrays(self.arguments).items() if a.dtype.kind == "f"]
+        if not self.row.elementwise:
+            return all(np.isfinite(a).all() for _, a in real)
+        each = [np.isfinite(a).reshape(self.loss.aligned.get(name, a.shape)) for name, a in real]
+        return np.logical_and.reduce(np.broadcast_arrays(*each))
+
+    def _beyond(self, x: FloatArray, format: Format | None = None) -> Any:
+        """Where a number leaves the format. What is infinite because an argument is has not overflowed."""
+        finite = self._finite if np.shape(self._finite) in ((), np.shape(x)) else np.all(self._finite)
+        return (x > (format or self.format).max) & (finite | np.isfinite(x))
 
     @property
     def unclaimed(self) -> bool:
@@ -230,7 +244,7 @@ class Truth:
         return Budget(
             want,
             np.asarray(allowed),
-            lambda: np.any(self.overflows) | (abs(loss.value).sum() > self.accumulator.max) | self.unclaimed,
+            lambda: np.any(self.overflows) | self._beyond(abs(loss.value).sum(), self.accumulator) | self.unclaimed,
         )
 
     def gradients(self, reduction: str, cotangent: FloatArray) -> dict[str, Budget]:
@@ -272,9 +286,9 @@ class Truth:
 
         def over(name: str) -> Any:
             with np.errstate(all="ignore"):
-                found = np.fmax(slopes()[name], sizes[name]) * (1 + self.format.u) > self.format.max
+                found = self._beyond(np.fmax(slopes()[name], sizes[name]) * (1 + self.format.u))
                 found |= self.overflows if self.overflows.shape == found.shape else np.any(self.overflows)
-                total = abs(self.loss.value).sum() > self.format.max
+                total = self._beyond(abs(self.loss.value).sum())
             return found | self.unclaimed | (total & (name in self.loss.denominator_partials))
 
         scaled = reduction != "none" and self.format.digits < 24  # cotangent / n is a half-precision number

@@ -149,9 +149,10 @@ def linear_cross_entropy(
     last = {"logits" if name == "input" else name: axis for name, axis in inner.last.items()}
     size = _affine(abs(input), abs(linear_weight), None if linear_bias is None else abs(linear_bias))
     (x, axis), each = _classes_last(logits), _classes_last(size)[0]  # the terms of a logit, and with the largest those of log p
+    largest = each.max(-1, keepdims=True, where=each < np.inf, initial=0)
     hard, _ = _target(target, x, axis, -100 if ignore_index is None else ignore_index)
     factors = {"weight": hard + number(label_smoothing, x), "target": abs(_class_weight(weight, x))}
-    terms = {name: f * (each + each.max(-1, keepdims=True)) for name, f in factors.items() if name in partials and x.size}
+    terms = {name: f * (each + largest) for name, f in factors.items() if name in partials and x.size}
     sizes = {"logits": inner.sizes["input"], **terms}
     return replace(inner, partials=partials, last=last, sizes=sizes, chains=(Chain("logits", pull, size),))
 

@@ -28,7 +28,12 @@ EPSILON = np.asarray(np.float64(np.float32(1e-12)))
 def may_overflow(truth: Truth, **arguments: Any) -> Loss:
     """The true loss, by sums that may leave the format on the way: inf and NaN are possible, wrong numbers not."""
     loss = truth.definition(**arguments)
-    return replace(loss, largest=np.full_like(loss.value, np.inf))
+    return replace(loss, largest=_past(np.full_like(loss.value, np.inf)))
+
+
+def _past(largest: FloatArray) -> FloatArray:
+    """For infinity, which an argument may be, a number past the largest of every format: it may be met on the way."""
+    return np.fmin(largest, np.finfo(largest.dtype).max)
 
 
 # -- log-softmax ------------------------------------------------------------------------------------------------
@@ -77,7 +82,7 @@ def bce_gradient(truth: Truth, input: FloatArray, target: FloatArray, weight: Fl
     """(p - t) / max(p (1 - p), 1e-12) for the derivative, and in the target log(1 - p) - log p, not clamped."""
     loss = truth.definition(input, target, weight=weight)
     w = 1 if weight is None else weight
-    slope = w * (input - target) / np.maximum(input * (1 - input), truth.format.round(EPSILON))
+    slope = w * (input - target) / (np.maximum(input * (1 - input), truth.format.round(EPSILON)) + 0.0)  # no -0
     logs = w * (log1p(-input) - log(input))
     return replace(loss, partials={**loss.partials, "input": slope, "target": logs})
 
@@ -92,7 +97,7 @@ def bce_with_logits(truth: Truth, input: FloatArray, target: FloatArray, **weigh
         "input": abs(w) * (factor * sigmoid(input) + abs(up * target)),
         "target": abs(w) * (abs(input) + abs(up - 1) * softplus(-input)),
     }
-    return replace(loss, magnitude=magnitude, sizes=sizes, largest=np.maximum(magnitude, abs(input) * abs(w)))
+    return replace(loss, magnitude=magnitude, sizes=sizes, largest=_past(np.fmax(magnitude, abs(input) * abs(w))))
 
 
 def bce_with_logits_by_parts(truth: Truth, input: FloatArray, target: FloatArray, **weights: FloatArray | None) -> Loss:
@@ -132,7 +137,7 @@ def focal(truth: Truth, inputs: FloatArray, targets: FloatArray, *, alpha: float
         to_targets = (focus + turn) * abs(inputs) + (turn + bend) * bce + turn * terms
         sizes = {"inputs": a * to_inputs, "targets": a * to_targets + (alpha >= 0) * (focus * terms + turn * bce)}
         largest = np.fmax(np.fmax(terms, abs(inputs)), a * turn * bce)  # at an infinite logit NaN is possible
-    return replace(loss, magnitude=magnitude, sizes=sizes, largest=largest)
+    return replace(loss, magnitude=magnitude, sizes=sizes, largest=_past(largest))
 
 
 def naive_soft_margin(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
@@ -299,7 +304,8 @@ def kl_products(truth: Truth, input: FloatArray, target: FloatArray, log_target:
         p = exp(target) if log_target else target
         if not log_target:
             entropy = np.where(target == 0, 0.0, target * log(target))  # xlogy
-            slope = np.where(target == 0, np.nan, log(target) + 1 - input)  # target / target, by xlogy's derivative
+            undone = (target == 0) | np.isinf(target)  # target / target, by xlogy's derivative
+            slope = np.where(undone, np.nan, log(target) + 1 - input)
             return replace(loss, value=entropy - p * input, partials={"input": loss.partials["input"], "target": slope})
         value, slope = p * (target - input), p * (target - input) + p
     return replace(loss, value=value, partials={"input": loss.partials["input"], "target": slope})

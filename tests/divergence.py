@@ -92,7 +92,9 @@ def _excused(entries: list[Divergence], case: Case, quantity: str, budget: Budge
             none = np.zeros(entry.shape)
             return Budget(none, none + np.inf, lambda: True)
         if entry.lost is not None:
-            budget = replace(budget, overflow=partial(np.logical_or, budget.may_overflow, entry.lost(case, quantity)))
+            lost = np.asarray(entry.lost(case, quantity))
+            lost = lost if lost.shape in ((), budget.want.shape) else lost.any()  # of the elements, for what they are reduced to
+            budget = replace(budget, overflow=partial(np.logical_or, budget.may_overflow, lost))
         if entry.noise is not None:
             free = np.broadcast_to(entry.noise(case, quantity), budget.want.shape)
             want = np.where(free & ~np.isfinite(budget.want), 0, budget.want)

@@ -15,8 +15,21 @@ from reference.accuracy import terms_of
 
 from . import departures
 from .cases import Case
-from .divergence import EVERY, NAN, Divergence, anywhere, in_release, subnormal, summed_over_classes
+from .divergence import EVERY, INF, NAN, Divergence, anywhere, in_release, subnormal, summed_over_classes
 from .range_divergences import OF_RANGE
+
+
+def _no_denominator(case: Case, quantity: str) -> Any:
+    """Where p (1 - p) and 1e-12 are both 0 in the format: nothing else tells infinity from 0 / 0."""
+    p = case.truth.arguments["input"]
+    return (quantity == "input") & (case.format.round(p * (1 - p)) == 0) & (case.format.name == "float16")
+
+
+def _underflowing_target(case: Case, quantity: str) -> Any:
+    """Where the logarithm of the target meets an infinite one, and has an exponential that is 0, or subnormal."""
+    given = case.truth.arguments
+    small = case.variant.options["log_target"] & (given["target"] < np.log(case.format.tiny))
+    return (quantity != "input") & small & np.isinf(given["input"])
 
 
 def _infinite_lead(case: Case, quantity: str) -> Any:
@@ -173,6 +186,7 @@ got = p.grad[0]
         gives=9.999999682655225e-09,
         true=1.0,
         link="https://github.com/pytorch/pytorch/issues/103316",
+        lost=_no_denominator,
         departure=departures.bce_gradient,
         absolute=subnormal(lambda input, target, weight=1: weight * 1e12),
     ),
@@ -345,6 +359,33 @@ got = F.multi_margin_loss(x, torch.tensor([0]))
         departure=departures.if_greater,
     ),
     Divergence(
+        "multilabel-infinite-weight",
+        cases=("MultiLabelSoftMarginLoss-*-inf_weight",),
+        of=("input", "target"),
+        why="the terms of t and of 1 - t are multiplied by the weight one by one, and taken from each other in backward: inf - inf",
+        reproducer="""
+x = torch.zeros(1, 1, requires_grad=True)
+F.multilabel_soft_margin_loss(x, torch.tensor([[0.25]]), weight=torch.tensor([float("inf")])).backward()
+got = x.grad[0, 0]
+""",
+        gives=NAN,
+        true=INF,
+        lost=lambda case, quantity: np.broadcast_to(np.isinf(case.truth.arguments["weight"]), case.truth.arguments["input"].shape),
+    ),
+    Divergence(
+        "smoothed-away-infinity",
+        cases=("*CrossEntropyLoss-*label_smoothing.1.0*inf_*",),
+        of=("value",),
+        why="(1 - label_smoothing) * the loss of the class is 0 * inf, where the class has a weight or a loss that is infinite",
+        reproducer="""
+x = torch.tensor([[float("-inf"), 0.0]])
+got = F.cross_entropy(x, torch.tensor([0]), label_smoothing=1.0)
+""",
+        gives=NAN,
+        true=INF,
+        lost=lambda case, quantity: np.isinf(case.truth.loss.reduce(case.reduction)),
+    ),
+    Divergence(
         "kl-zero-times-infinity",
         cases=("KLDivLoss-*",),
         of=EVERY,
@@ -357,6 +398,7 @@ got = F.kl_div(x, torch.tensor([[1.0, 0.0]]), reduction="batchmean")
         gives=NAN,
         true=0.0,
         link="https://github.com/pytorch/pytorch/issues/115588",
+        lost=_underflowing_target,
         departure=departures.kl_products,
     ),
     Divergence(
