@@ -49,8 +49,7 @@ LABELS = {"sign": (-1.0, 1.0), "probability": (0.0, 1.0)}
 """The domains of targets that name classes, and the values that do."""
 
 IN_UNITS = {"beta", "delta", "eps", "margin"}
-ADDED = {"eps", "margin"}
-"""The options that are compared with the inputs, and so are moved as they are; and those that are added to them."""
+"""The options that are compared with the inputs, and so are moved as they are."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,16 @@ class Truth:
         """For each real argument and option, the loss where it is moved by K unit roundoffs, one way and the other.
 
         All elements move up, or all down; where they act together, once more at random, lest they cancel. What an
-        option is added to moves by as much as the option: rounding the sum is rounding to its size.
+        option is added to (`Row.added`) moves by as much as the option: rounding the sum is rounding to its size.
         """
         if self.regime == "kinks":  # exact, and not to be moved off them
             return
         rng = np.random.default_rng(seed_of(self.variant.name))
         options = self.drawn.options
-        added = sum(abs(options[name]) for name in ADDED & options.keys())
         alike = [True] if self.row.elementwise else [True, False]
         for name, same in itertools.product(filter(self._movable, self.arguments), alike):
-            move = _each(partial(_one_move, None if same else rng, added), self.arguments[name])
+            added = sum(abs(options[option]) for option, to in self.row.added.items() if name in to)
+            move = _each(partial(_one_move, None if same else rng, added), self._sizes.get(name, self.arguments[name]))
             there, back = (
                 {**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1)
             )
@@ -119,15 +118,28 @@ class Truth:
         arrays = _arrays({"": self.arguments[name]}).values()
         return bool(arrays) and all(a.dtype.kind == "f" and not np.all(abs(a) == 1) for a in arrays)
 
-    @property
-    def _inexact(self) -> dict[str, FloatArray]:
-        """The arguments, and 0 for labels, which are exact: signs, and targets of 0 and 1, are names of two classes."""
+    @cached_property
+    def _sizes(self) -> dict[str, FloatArray]:
+        """What of each argument a computation may round: all of it, or less.
+
+        Of two that are subtracted first, their difference: a subtraction is off by a roundoff of its result, however
+        large the two are. Of a probability, what it is short of 0 or 1: near 1, 1 - p is exact. Of labels, which are
+        names of two classes, nothing; nor of infinity.
+        """
         found = _arrays(self.arguments)
+        for name in {n for pair in self.row.differences for n in pair} & found.keys():
+            own, others = self.arguments[name], [b if a == name else a for a, b in self.row.differences if name in (a, b)]
+            with np.errstate(all="ignore"):
+                apart = [abs(own - self.arguments[other]) for other in others if self.arguments[other].shape == own.shape]
+            if apart:
+                found[name] = np.maximum.reduce(apart)
         for name, choice in self.variant.choices.items():
+            if choice.domain == "probability" and name in found:
+                found[name] = np.minimum(abs(found[name]), abs(1 - found[name]))
             if name.startswith("target") and choice.domain in LABELS:
-                exact = np.isin(found[name], LABELS[choice.domain])
+                exact = np.isin(self.arguments[name], LABELS[choice.domain])
                 found[name] = np.where(exact, 0, found[name])
-        return found
+        return {name: _finite(a) if a.dtype.kind == "f" else a for name, a in found.items()}
 
     @cached_property
     def _shifted(self) -> Iterator[Loss]:
@@ -146,7 +158,7 @@ class Truth:
             if loss.hinge is not None and self.regime != "kinks":
                 near = abs(loss.hinge.gap) <= self.depth * self.format.u * loss.hinge.terms
                 for name, partial in loss.hinge.partials.items():
-                    shift[name] = shift[name] + np.where(near[..., None], abs(partial), 0)
+                    shift[name] = shift[name] + np.where(near[..., None], abs(partial) * (1 + self.depth * self.format.u), 0)
             for chain in loss.chains:  # logits are sums, too: rounded by d x in their terms, they move p by 2 p max |d x|
                 least[chain.of] = 2 * self.format.u * _finite(self._terms(chain)) * abs(loss.partials[chain.of])
         inside = [(loss, loss)] if loss.hinge is not None or loss.chains else []
@@ -218,7 +230,7 @@ class Truth:
         """
         loss = self.loss
         with np.errstate(all="ignore"):
-            condition = _known(loss.condition(self._inexact))
+            condition = _known(loss.condition(self._sizes))
             for chain in loss.chains:
                 apart = 2 * _finite(self._terms(chain)[..., 0])
                 off = self.depth * self.format.u * apart

@@ -89,6 +89,8 @@ class Row:
     options:    every option and the values worth trying, torch's default first
     function_only: the arguments that only the function takes
     elementwise: one element of the result depends on one element of each argument
+    differences: the pairs of arguments of which one is taken from the other before anything else is done
+    added:      options, and the arguments, or differences of these, that they are added to or taken from
     intermediates: it adds and multiplies larger numbers than its value
     kinks:      puts drawn inputs on the loss's kinks and ties, exactly
     finish:     draws what depends on several arguments at once, in place
@@ -109,6 +111,8 @@ class Row:
     default_reduction: str = "mean"
     function_only: tuple[str, ...] = ()
     elementwise: bool = False
+    differences: tuple[tuple[str, str], ...] = ()
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     intermediates: bool = False
     kinks: Callable[..., None] | None = None
     finish: Callable[..., None] | None = None
@@ -232,6 +236,8 @@ INDICES = Choice("", "index", "*-C")
 IGNORED = Choice("ignored", "ignored", "*-C")
 PROBABILITIES = Choice("probabilities", "distribution", "*")
 IGNORE = (-100, 1, 0, -1, 255)
+RESIDUAL = (("input", "target"),)
+TRIPLET = (("anchor", "positive"), ("anchor", "negative"), ("positive", "negative"))
 
 
 def _regression(name: str, function: str, **more: Any) -> Row:
@@ -243,6 +249,7 @@ def _regression(name: str, function: str, **more: Any) -> Row:
         function_only=("weight",),
         many=MANY,
         elementwise=True,
+        differences=RESIDUAL,
         **more,
     )
 
@@ -273,6 +280,7 @@ CATALOG: tuple[Row, ...] = (
         kinks=kinks.residual(lambda o: (0.0, o["beta"], -o["beta"])),
         many=MANY,
         elementwise=True,
+        differences=RESIDUAL,
     ),
     Row(
         "PoissonNLLLoss",
@@ -284,6 +292,7 @@ CATALOG: tuple[Row, ...] = (
             (c["input"].label == "rate") != o["log_input"] and (o["eps"] == 1e-8 or not o["log_input"])
         ),
         kinks=kinks.counts,
+        added={"eps": ("input",)},
         many=MANY,
         elementwise=True,
     ),
@@ -303,6 +312,7 @@ CATALOG: tuple[Row, ...] = (
         kinks=kinks.variances,
         many=MANY,
         elementwise=True,
+        differences=RESIDUAL,
         intermediates=True,
     ),
     Row(
@@ -410,6 +420,7 @@ CATALOG: tuple[Row, ...] = (
         ROWS_OF_CLASSES,
         options={"p": (1, 2), "margin": (1.0, 0.25, -0.5)},
         kinks=kinks.class_margin,
+        added={"margin": ("input",)},
         many=MANY_ROWS,
         wide=PAST_A_WARP,
         intermediates=True,
@@ -431,6 +442,7 @@ CATALOG: tuple[Row, ...] = (
         ELEMENTS,
         options={"margin": (1.0, -0.25, 3.0)},
         kinks=kinks.hinge,
+        added={"margin": ("input",)},
         many=MANY,
         elementwise=True,
     ),
@@ -443,6 +455,8 @@ CATALOG: tuple[Row, ...] = (
         kinks=kinks.ranking,
         many=MANY,
         elementwise=True,
+        differences=(("input1", "input2"),),
+        added={"margin": ("input1", "input2")},
     ),
     Row(
         "CosineEmbeddingLoss",
@@ -461,6 +475,8 @@ CATALOG: tuple[Row, ...] = (
         VECTORS,
         options={"margin": (1.0, 0.25), "p": (2.0, 1.0, 3.0, 4.0, 2.5, 0.5), "eps": (1e-6, 0.125), "swap": (False, True)},
         kinks=kinks.triplet,
+        differences=TRIPLET,
+        added={"eps": ("anchor", "positive", "negative")},
         many=Form("many", {"N": 2, "D": 65_537}),
         intermediates=True,
     ),
@@ -470,6 +486,7 @@ CATALOG: tuple[Row, ...] = (
         (argument("anchor", "real"), argument("positive", "real"), argument("negative", "real")),
         VECTORS,
         options={"margin": (1.0, 0.25), "swap": (False, True)},
+        differences=TRIPLET,
         many=Form("many", {"N": 2, "D": 65_537}),
         intermediates=True,
     ),

@@ -32,6 +32,27 @@ def _underflowing_target(case: Case, quantity: str) -> Any:
     return (quantity != "input") & small & np.isinf(given["input"])
 
 
+def _ignored_rows(case: Case, quantity: str) -> Any:
+    """The gradient of the rows that are ignored; in the parameters, of which each row has a part, everything if any is."""
+    target, index = case.truth.arguments["target"], case.variant.options["ignore_index"]
+    ignored = (target.dtype.kind != "f") & (target == (-100 if index is None else index))
+    input = case.truth.arguments["input"]
+    if quantity != "input" or not ignored.ndim:
+        return ignored.any()
+    return np.broadcast_to(np.expand_dims(ignored, 1) if ignored.ndim < input.ndim else ignored[..., :1], input.shape)
+
+
+def _rows_of_infinity(case: Case, quantity: str) -> Any:
+    """The rows that have an infinite logit; of what all rows have a part in, everything."""
+    given = case.truth.arguments
+    infinite = np.isinf(given["input"]).any(min(1, given["input"].ndim - 1), keepdims=True)
+    if any(np.isinf(a).any() for name, a in given.items() if name.startswith("linear_")) or quantity not in ("value", "input"):
+        return True
+    if quantity == "input":
+        return np.broadcast_to(infinite, given["input"].shape)
+    return infinite.squeeze(min(1, given["input"].ndim - 1)) if case.reduction == "none" else infinite.any()
+
+
 def _infinite_lead(case: Case, quantity: str) -> Any:
     """Where input1 - input2 is no number of the format."""
     given = case.truth.arguments
@@ -145,7 +166,9 @@ got = abs(x.grad[0, 5] / (0.7 / 131072) - 1) > 1e-5  # 170 roundings; 17 are the
         "infinite-logit",
         cases=(
             "CrossEntropyLoss-*-inf_input",
-            "LinearCrossEntropyLoss-*inf_*",
+            "LinearCrossEntropyLoss-*inf_input",
+            "LinearCrossEntropyLoss-*inf_linear_weight",
+            "LinearCrossEntropyLoss-*-inf_linear_bias",
             "AdaptiveLogSoftmaxWithLoss-*inf_input",
         ),
         of=EVERY,
@@ -156,7 +179,7 @@ got = F.cross_entropy(x, torch.tensor([0]))
 """,
         gives=NAN,
         true=0.0,
-        noise=anywhere,
+        noise=_rows_of_infinity,
     ),
     Divergence(
         "ignored-row-leaks",
@@ -171,7 +194,7 @@ got = x.grad[0, 1]
 """,
         gives=NAN,
         true=0.0,
-        noise=anywhere,
+        noise=_ignored_rows,
     ),
     Divergence(
         "bce-gradient",
@@ -375,7 +398,7 @@ got = x.grad[0, 0]
     Divergence(
         "smoothed-away-infinity",
         cases=("*CrossEntropyLoss-*label_smoothing.1.0*inf_*",),
-        of=("value",),
+        of=EVERY,
         why="(1 - label_smoothing) * the loss of the class is 0 * inf, where the class has a weight or a loss that is infinite",
         reproducer="""
 x = torch.tensor([[float("-inf"), 0.0]])
@@ -383,7 +406,7 @@ got = F.cross_entropy(x, torch.tensor([0]), label_smoothing=1.0)
 """,
         gives=NAN,
         true=INF,
-        lost=lambda case, quantity: np.isinf(case.truth.loss.reduce(case.reduction)),
+        lost=lambda case, quantity: quantity != "value" or np.isinf(case.truth.loss.reduce(case.reduction)),
     ),
     Divergence(
         "kl-zero-times-infinity",

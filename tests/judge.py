@@ -101,6 +101,9 @@ def inputs_at(case: Case, index: tuple[int, ...]) -> str:
     """The elements of the arguments at the index, as far as they have it."""
     said = []
     for name, value in flatten(case.truth.drawn.arguments).items():
+        if not value.size:
+            said.append(f"{name} is empty")
+            continue
         at = tuple(min(i, n - 1) for i, n in zip(index, value.shape, strict=False))
         said.append(
             f"{name}{list(at)} = {value[at]!r}"
