@@ -48,6 +48,9 @@ elementary function (2, as vector libraries promise one unit in the last place),
 LABELS = {"sign": (-1.0, 1.0), "probability": (0.0, 1.0)}
 """The domains of targets that name classes, and the values that do."""
 
+FAR = 2.0**14
+"""How far below the largest number what a loss adds up may be, where numbers on the way overflow: classes, smoothings."""
+
 IN_UNITS = {"beta", "delta", "eps", "margin"}
 """The options that are compared with the inputs, and so are moved as they are."""
 
@@ -187,8 +190,11 @@ class Truth:
     @cached_property
     def overflows(self) -> FloatArray:
         """(V): where a number that the documented formula computes on the way leaves the format."""
-        largest = self.loss.largest
-        return self._beyond(terms_of(self.loss) if largest is None else largest)
+        terms, largest = terms_of(self.loss), self.loss.largest
+        found = self._beyond(terms if largest is None else largest)
+        if self.regime == "huge" and self.row.intermediates:
+            found = found | self._beyond(FAR * terms)
+        return np.asarray(found)
 
     @cached_property
     def _finite(self) -> Any:
@@ -203,11 +209,6 @@ class Truth:
         """Where a number leaves the format. What is infinite because an argument is has not overflowed."""
         finite = self._finite if np.shape(self._finite) in ((), np.shape(x)) else np.all(self._finite)
         return (x > (format or self.format).max) & (finite | np.isfinite(x))
-
-    @property
-    def unclaimed(self) -> bool:
-        """At the largest numbers, sums and products inside a loss overflow: what is finite must still be right."""
-        return self.regime == "huge" and self.row.intermediates
 
     # -- budgets --------------------------------------------------------------------------------------------
 
@@ -247,7 +248,7 @@ class Truth:
         loss, u = self.loss, self.format.u
         want = loss.reduce(reduction)
         if reduction == "none":
-            return Budget(want, u * abs(want) + self.element, lambda: self.overflows | self.unclaimed)
+            return Budget(want, u * abs(want) + self.element, lambda: self.overflows)
         with np.errstate(all="ignore"):
             factors = abs(loss.factors(reduction))
             depth = 2 + np.log2(max(loss.value.size, 1))
@@ -256,7 +257,7 @@ class Truth:
         return Budget(
             want,
             np.asarray(allowed),
-            lambda: np.any(self.overflows) | self._beyond(abs(loss.value).sum(), self.accumulator) | self.unclaimed,
+            lambda: np.any(self.overflows) | self._beyond(abs(loss.value).sum(), self.accumulator),
         )
 
     def gradients(self, reduction: str, cotangent: FloatArray) -> dict[str, Budget]:
@@ -301,7 +302,7 @@ class Truth:
                 found = self._beyond(np.fmax(slopes()[name], sizes[name]) * (1 + self.format.u))
                 found |= self.overflows if self.overflows.shape == found.shape else np.any(self.overflows)
                 total = self._beyond(abs(self.loss.value).sum())
-            return found | self.unclaimed | (total & (name in self.loss.denominator_partials))
+            return found | (total & (name in self.loss.denominator_partials))
 
         scaled = reduction != "none" and self.format.digits < 24  # cotangent / n is a half-precision number
         found = {}

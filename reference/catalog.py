@@ -91,7 +91,7 @@ class Row:
     elementwise: one element of the result depends on one element of each argument
     differences: the pairs of arguments of which one is taken from the other before anything else is done
     added:      options, and the arguments, or differences of these, that they are added to or taken from
-    intermediates: it adds and multiplies larger numbers than its value
+    intermediates: it adds and multiplies numbers larger than its terms, which may leave the format before these do
     kinks:      puts drawn inputs on the loss's kinks and ties, exactly
     finish:     draws what depends on several arguments at once, in place
     module_only: options of the module that only shape its parameters
@@ -313,7 +313,6 @@ CATALOG: tuple[Row, ...] = (
         many=MANY,
         elementwise=True,
         differences=RESIDUAL,
-        intermediates=True,
     ),
     Row(
         "KLDivLoss",
@@ -362,7 +361,6 @@ CATALOG: tuple[Row, ...] = (
         (LOGITS, argument("target", "probability"), optional("weight", "weight", "C", place="constructor")),
         (*ROWS_OF_CLASSES, Form("k1", {"N": 4, "d1": 3, "C": 4})),
         many=MANY,
-        intermediates=True,
     ),
     Row(
         "NLLLoss",
@@ -411,7 +409,6 @@ CATALOG: tuple[Row, ...] = (
         valid=lambda c, o, f: c["target"].label != "probabilities" or o["ignore_index"] is None,
         wide=(Form("wide4099", {"N": 4, "C": 4099, "F": 3}),),
         since="2.13",
-        intermediates=True,
     ),
     Row(
         "MultiMarginLoss",
@@ -466,7 +463,6 @@ CATALOG: tuple[Row, ...] = (
         options={"margin": (0.0, 0.5, -0.25)},
         kinks=kinks.angle,
         many=Form("many", {"N": 2, "D": 65_537}),
-        intermediates=True,
     ),
     Row(
         "TripletMarginLoss",
@@ -478,7 +474,6 @@ CATALOG: tuple[Row, ...] = (
         differences=TRIPLET,
         added={"eps": ("anchor", "positive", "negative")},
         many=Form("many", {"N": 2, "D": 65_537}),
-        intermediates=True,
     ),
     Row(
         "TripletMarginWithDistanceLoss",
@@ -488,7 +483,6 @@ CATALOG: tuple[Row, ...] = (
         options={"margin": (1.0, 0.25), "swap": (False, True)},
         differences=TRIPLET,
         many=Form("many", {"N": 2, "D": 65_537}),
-        intermediates=True,
     ),
     Row(
         "CTCLoss",
@@ -523,7 +517,6 @@ CATALOG: tuple[Row, ...] = (
         reductions=("none", "mean"),
         finish=structured.adaptive_layers,
         also=("head", "last_cluster"),
-        intermediates=True,
     ),
     Row(
         "sigmoid_focal_loss",
