@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from reference import arithmetic, margin, metric
-from reference.accuracy import K, Truth
+from reference.accuracy import K, Truth, terms_of
 from reference.arithmetic import FloatArray, exp, log, log1p, sigmoid, softplus
 from reference.loss import Loss
 
@@ -101,11 +101,15 @@ def bce_with_logits(truth: Truth, input: FloatArray, target: FloatArray, **weigh
 
 
 def bce_with_logits_by_parts(truth: Truth, input: FloatArray, target: FloatArray, **weights: FloatArray | None) -> Loss:
-    """Its derivative in the logit as (1 - t) - (1 + (pos_weight - 1) t) sigmoid(-x), term by term: likewise."""
+    """Its derivative in the logit as (1 - t) - (1 + (pos_weight - 1) t) sigmoid(-x), term by term: likewise.
+
+    And softplus(-x) as log(exp(-m) + exp(-x - m)) + m with m = max(-x, 0): off by a roundoff of 1 itself.
+    """
     loss = bce_with_logits(truth, input, target, **weights)
     w, up = (np.asarray(1.0) if v is None else v for v in (weights.get("weight"), weights.get("pos_weight")))
     size = abs(w) * (abs(1 - target) + (1 + abs(up - 1) * abs(target)) * sigmoid(-input))
-    return replace(loss, sizes={**loss.sizes, "input": size})
+    magnitude = terms_of(loss) + abs(w) * (1 + abs(up - 1) * abs(target))
+    return replace(loss, magnitude=magnitude, sizes={"input": size, "target": loss.sizes["target"] + abs(w * (up - 1))})
 
 
 def two_logs(truth: Truth, input: FloatArray, target: FloatArray, weight: FloatArray | None = None) -> Loss:

@@ -69,15 +69,14 @@ def stretched(config: pytest.Config) -> list[tuple[Call, str]]:
 def _stretched(config: pytest.Config) -> Iterator[tuple[Call, str]]:
     for row, device in itertools.product(offered(config), devices(config)):
         chosen = [form for form in documented(row)[0] if form.name in STRETCHED]
-        for variant in spread(row, chosen, expressible):
+        default = [v for v in spread(row, chosen, expressible) if all(v.options[n] == o[0] for n, o in row.options.items())]
+        every = {v.name: v for v in (*default, *filter(expressible, map(row.plain, chosen))) if takes(config, row, v)}
+        for variant in every.values():
             plain = Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
-            if all(variant.options[name] == values[0] for name, values in row.options.items()) and takes(
-                config, row, variant
-            ):
-                for name, (what, change) in itertools.product(plain.drawn.arguments, OTHERWISE.items()):
-                    call = replace(plain, only=name, change=change)
-                    if isinstance(plain.drawn.arguments[name], np.ndarray) and _defined(plain, call, name):
-                        yield call, f"{name}_{what}"
+            for name, (what, change) in itertools.product(plain.drawn.arguments, OTHERWISE.items()):
+                call = replace(plain, only=name, change=change)
+                if isinstance(plain.drawn.arguments[name], np.ndarray) and _defined(plain, call, name):
+                    yield call, f"{name}_{what}"
 
 
 def _defined(plain: Call, call: Call, name: str) -> bool:

@@ -14,9 +14,7 @@ from .transformed import budgets_of, elsewhere
 
 
 def _by_parts(case: Case, quantity: str, budget: Budget) -> Budget:
-    """What the gradient in the logits is held to if it is that of two terms."""
-    if quantity != "input":
-        return budget
+    """What value and gradients are held to if they are of two terms."""
     return budgets_of(elsewhere(case, replace(case.truth, definition=partial(bce_with_logits_by_parts, case.truth))))[quantity]
 
 
@@ -31,7 +29,27 @@ _NO_RULE = {
 }
 _ISSUES = {"MultiMarginLoss": "https://github.com/pytorch/pytorch/issues/139241"}
 
+FUNCTIONAL: tuple[Habit, ...] = (
+    Habit(
+        "bce_with_logits_is_composed",
+        ("sigmoid_focal_loss-*",),
+        "inaccurate",
+        "its gradient is (1 - t) - sigmoid(-x) where the kernel's is sigmoid(x) - t: a roundoff of 1, however small both are",
+        allows=near_one,
+    ),
+    Habit(
+        "bce_with_logits_loses_its_backward",
+        ("BCEWithLogitsLoss-*",),
+        "inaccurate",
+        "torch.func decomposes it into (1 - t) x + log_weight (log(exp(-m) + exp(-x - m)) + m), m = max(-x, 0), and differentiates "
+        "that: the logarithm of 1 + exp(-x) is 0 from x = 17 on, the two terms of the gradient cancel where x is negative, and for "
+        "t = 0 leave nothing from x = -17.4 on; eager has log1p, and a formula of its own for the gradient",
+        allows=_by_parts,
+    ),
+)
+
 VMAP: tuple[Habit, ...] = (
+    *FUNCTIONAL,
     *(
         Habit(
             f"{function}_has_no_batching_rule",
@@ -56,21 +74,6 @@ VMAP: tuple[Habit, ...] = (
         "refuses",
         "`if torch.any(var < 0): raise` looks at the data of the batch",
         says="data-dependent control flow",
-    ),
-    Habit(
-        "bce_with_logits_is_composed",
-        ("sigmoid_focal_loss-*",),
-        "inaccurate",
-        "its gradient is (1 - t) - sigmoid(-x) where the kernel's is sigmoid(x) - t: a roundoff of 1, however small both are",
-        allows=near_one,
-    ),
-    Habit(
-        "bce_with_logits_loses_its_backward",
-        ("BCEWithLogitsLoss-*",),
-        "inaccurate",
-        "torch.func decomposes it into (1 - t) x - log_weight log_sigmoid(x), and differentiates that: the two terms of the "
-        "gradient cancel where x is negative, and for t = 0 leave nothing from x = -17.4 on; eager has a formula that does not",
-        allows=_by_parts,
     ),
     Habit(
         "label_smoothing_over_classes",
