@@ -106,7 +106,7 @@ class Truth:
         options = self.drawn.options
         alike = [True] if self.row.elementwise else [True, False]
         for name, same in itertools.product(filter(self._movable, self.arguments), alike):
-            added = sum(abs(options[option]) for option, to in self.row.added.items() if name in to)
+            added = sum(abs(options.get(option, self.row.options[option][0])) for option, to in self.row.added.items() if name in to)
             move = _each(partial(_one_move, None if same else rng, added), self._sizes.get(name, self.arguments[name]))
             there, back = (
                 {**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1)

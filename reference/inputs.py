@@ -8,7 +8,7 @@ says anything about does not apply to it. All values are exactly representable i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -315,10 +315,21 @@ def _one(
     return format.round(np.asarray(draws.get(regime, draws["typical"])(rng, shape, format), dtype=np.float64))
 
 
+def untied(row: Row, arguments: Mapping[str, Any], format: Format) -> dict[str, Any]:
+    """The arguments, none equal to the one that it is subtracted from: ties have regimes of their own."""
+    found = dict(arguments)
+    for a, b in row.differences:
+        if found[a].shape == found[b].shape:
+            found[b] = np.where(found[a] == found[b], found[b] + format.ulp(found[b]), found[b])
+    return found
+
+
 def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arguments: dict[str, Any]) -> None:
     """What a regime does to several arguments together."""
     if regime == "kinks" and row.kinks is not None:
         row.kinks(rng, arguments, variant.options, format)
+    elif regime == "typical":
+        arguments.update(untied(row, arguments, format))
     elif regime == "near":
         steps = rng.integers(-2, 3, arguments["target"].shape)
         arguments["input"] = format.round(arguments["target"] + steps * format.ulp(arguments["target"]))

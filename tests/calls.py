@@ -23,7 +23,7 @@ from reference.accuracy import Budget, Truth, compare
 from reference.arithmetic import Array, FloatArray
 from reference.catalog import CATALOG, Form, Row, Variant
 from reference.formats import FORMATS, Format
-from reference.inputs import Drawn, draw, seed_of
+from reference.inputs import Drawn, draw, seed_of, untied
 
 from .departures import Departure, ctc_through_softmax
 from .divergence import in_release
@@ -85,16 +85,22 @@ class Call:
     def drawn(self) -> Drawn:
         """The arguments as arrays."""
         drawn = draw(self.row, self.variant, "typical", self.format, self.seed)
-        return replace(drawn, arguments={name: self._easy(name, value) for name, value in drawn.arguments.items()})
+        easy = untied(self.row, {name: self._easy(name, value) for name, value in drawn.arguments.items()}, self.format)
+        return replace(drawn, arguments={name: self._changed(name, value) for name, value in easy.items()})
 
     def _easy(self, name: str, value: Any) -> Any:
+        domain = self.variant.choices[name].domain
+        if domain not in EASY:
+            return value
         if isinstance(value, list | tuple):
             return [self._easy(name, v) for v in value]
-        domain = self.variant.choices[name].domain
-        if domain in EASY:
-            scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
-            value = self.format.round(scale * EASY[domain](value, self.format))
-        if self.only or domain == "alignment":  # targets and their lengths belong together
+        scale = SCALES.get(self.row.name, lambda f: 1.0)(self.format)
+        return self.format.round(scale * EASY[domain](value, self.format))
+
+    def _changed(self, name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._changed(name, v) for v in value]
+        if self.only or self.variant.choices[name].domain == "alignment":  # targets and their lengths belong together
             return self.change(value) if self.only == name else value
         return self.change(value)
 

@@ -28,13 +28,13 @@ def _no_denominator(case: Case, quantity: str) -> Any:
 def _underflowing_target(case: Case, quantity: str) -> Any:
     """Where the logarithm of the target meets an infinite one, and has an exponential that is 0, or subnormal."""
     given = case.truth.arguments
-    small = case.variant.options["log_target"] & (given["target"] < np.log(case.format.tiny))
+    small = case.variant.options.get("log_target", False) & (given["target"] < np.log(case.format.tiny))
     return (quantity != "input") & small & np.isinf(given["input"])
 
 
 def _ignored_rows(case: Case, quantity: str) -> Any:
     """The gradient of the rows that are ignored; in the parameters, of which each row has a part, everything if any is."""
-    target, index = case.truth.arguments["target"], case.variant.options["ignore_index"]
+    target, index = case.truth.arguments["target"], case.variant.options.get("ignore_index")
     ignored = (target.dtype.kind != "f") & (target == (-100 if index is None else index))
     input = case.truth.arguments["input"]
     if quantity != "input" or not ignored.ndim:
