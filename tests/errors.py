@@ -287,7 +287,7 @@ RULES: tuple[Rule, ...] = (
     refused("KLDiv", "all", "integer boolean", RuntimeError, "kl_div: Integral inputs not supported", LOSS),
     refused("GaussianNLL SoftMargin", "all", "integer boolean", "RuntimeError|NotImplementedError", "result type Float can't be cast|Negation, the `-` operator", DISPATCH),
     refused(f"L1 PoissonNLL HingeEmbedding MarginRanking {TRIPLETS}", "all", "boolean", "RuntimeError|NotImplementedError", "Subtraction, the `-` operator", DISPATCH),
-    refused("L1 HingeEmbedding", "all", "integer", RuntimeError, "could not infer output dtype", "raised by the mean", reductions="mean"),
+    refused("L1 HingeEmbedding", "all", "integer", "RuntimeError|NotImplementedError", "could not infer output dtype", "raised by the mean", reductions="mean"),
     wrong("Huber", "target", "integer boolean", "RuntimeError", "forward promotes, backward does not", 76646, says="Found dtype", stage="backward"),
     refused("BCE", "input target", "integer boolean complex", RuntimeError, "Found dtype", DISPATCH),
     refused("CrossEntropy LinearCrossEntropy", "target", "integer complex", RuntimeError, "Expected floating point type for target with class probabilities", NLL),

@@ -44,6 +44,18 @@ got = F.gaussian_nll_loss(x, x, torch.tensor(1.0))""",
         today="ValueError: var is of incorrect size",
     ),
     Known(
+        name="a_variance_for_all_rows_is_refused",
+        cases=tuple(f"GaussianNLLLoss-matrix-*-var_first_axis_1 {r}" for r in ("none", "mean", "sum")),
+        gives="ValueError: var is of incorrect size",
+        right="it broadcasts to input, as one with a last axis of 1 does",
+        why="as above; later releases try to broadcast it",
+        torch="<2.10",
+        reproducer="""
+x = torch.zeros(3, 2)
+got = F.gaussian_nll_loss(x, x, torch.ones(1, 2))""",
+        today="ValueError: var is of incorrect size",
+    ),
+    Known(
         name="batchmean_divides_by_the_first_axis_of_input",
         cases=tuple(
             f"KLDivLoss-{form}*-float32-c*-{what} batchmean"

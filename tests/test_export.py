@@ -34,10 +34,10 @@ class Losses(torch.nn.Module):
         return [loss(each) for loss, each in zip(self.losses, given, strict=True)]
 
 
-def export(cases: Sequence[Case], subject: Any) -> torch.export.ExportedProgram:
-    """One program of all of them, any of whose axes may have another length."""
+def export(cases: Sequence[Case], subject: Any, size: Any = torch.export.Dim.AUTO) -> torch.export.ExportedProgram:
+    """One program of all of them, any of whose axes may have another length, or with STATIC none."""
     given = [arguments(case)[0] for case in cases]
-    shapes = [{name: (torch.export.Dim.AUTO,) * tensor.ndim for name, tensor in each.items()} for each in given]
+    shapes = [{name: (size,) * tensor.ndim for name, tensor in each.items()} for each in given]
     return torch.export.export(Losses([function(case, subject) for case in cases]), (given,), dynamic_shapes=(shapes,), strict=False)
 
 
@@ -60,10 +60,19 @@ def groups(config: pytest.Config) -> Iterator[Group]:
             yield Group(f"all_{row.name}", tuple(several))
 
 
+def pairs(config: pytest.Config) -> Iterator[Group]:
+    """Every pair of options of each loss, under one reduction each, turn about."""
+    for row in offered(config, CATALOG):
+        turns = zip(row.few(), itertools.cycle(row.reductions), strict=False)
+        yield Group(row.name, tuple(Case(row, v, r, FORMATS["float32"], devices(config)[0], "typical", config.getoption("--seed")) for v, r in turns))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The programs."""
     if "group" in metafunc.fixturenames:
         metafunc.parametrize("group", list(groups(metafunc.config)), ids=lambda group: group.name)
+    if "options" in metafunc.fixturenames:
+        metafunc.parametrize("options", list(pairs(metafunc.config)), ids=lambda group: group.name)
 
 
 FORMS = {"recorded": lambda program: program, "core": lambda program: program.run_decompositions()}
@@ -96,6 +105,19 @@ def test_exported(group: Group, subject: Any, subtests: pytest.Subtests) -> None
             with subtests.test(f"{name}-{form}{size}"):
                 said = problems(case, got, evaluate(function(case, subject), case), habit(EXPORTED, f"{name}-{form}{size}", "inaccurate"))
                 judge(EXPORTED, f"{name}-{form}{size}", said)
+
+
+def test_exported_options(options: Group, subject: Any) -> None:
+    """At the shape that it was exported at, a loss with any options has the value and the gradients that it had."""
+    asked = {f"{case.id}-static": case for case in options.cases}
+    refused = {name: asked.pop(name) for name in list(asked) if habit(EXPORTED, name, "refuses")}
+    for name, case in list(refused.items())[:1]:  # to be refused takes as long as to be exported
+        attempt(EXPORTED, name, partial(export, [case], subject, torch.export.Dim.STATIC))
+    if asked:
+        cases = list(asked.values())
+        found = evaluate_all(export(cases, subject, torch.export.Dim.STATIC).module(), cases)
+        for (name, case), got in zip(asked.items(), found, strict=True):
+            judge(EXPORTED, name, problems(case, got, evaluate(function(case, subject), case), habit(EXPORTED, name, "inaccurate")))
 
 
 def _run(module: Callable[[str, tuple[str, ...]], Any], form: str, cases: Mapping[str, Case]) -> list[Found]:

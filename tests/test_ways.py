@@ -26,6 +26,7 @@ from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, draw, regimes, seed_of
 
 from . import habits
+from .calls import same_bits
 from .cases import Case
 from .divergence import in_release
 from .exact import finite
@@ -162,15 +163,21 @@ def test_one_variance_for_all(reduction: str) -> None:
         F.gaussian_nll_loss(x, y, -1.0, reduction=reduction)
 
 
+@pytest.mark.parametrize("zero_infinity", [False, True], ids=["", "zero_infinity"])
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-def test_lengths_of_numbers(reduction: str) -> None:
-    """The lengths of CTC may be tuples of numbers."""
+def test_lengths_of_numbers(reduction: str, zero_infinity: bool) -> None:
+    """The lengths of CTC may be tuples of numbers, and these and targets any integers; also of a target that does not fit."""
     x = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1).requires_grad_()
-    targets, lengths = torch.tensor([[1, 2, 2], [3, 1, 0]]), ((6, 4), (3, 2))
-    for make in (torch.nn.functional.ctc_loss, lambda *given, reduction: torch.nn.CTCLoss(reduction=reduction)(*given)):
-        tuples, wanted = (make(x, targets, *map(kind, lengths), reduction=reduction) for kind in (tuple, torch.tensor))
-        assert torch.equal(tuples, wanted)
-        assert torch.equal(*(torch.autograd.grad(value.sum(), x)[0] for value in (tuples, wanted)))
+    targets, padded = torch.tensor([1, 2, 2, 3, 1]), torch.tensor([[1, 2, 2], [3, 1, 0]])
+    kinds = [tuple, lambda length: torch.tensor(length, dtype=torch.int32)]
+    for lengths, given in itertools.product((((6, 4), (3, 2)), ((6, 1), (3, 2))), (targets, padded)):
+        for make in (F.ctc_loss, lambda *given, **how: torch.nn.CTCLoss(**how)(*given)):
+            loss = functools.partial(make, reduction=reduction, zero_infinity=zero_infinity)
+            wanted = loss(x, given, *map(torch.tensor, lengths))
+            for kind, dtype in itertools.product(kinds, (torch.int64, torch.int32)):
+                got = loss(x, given.to(dtype), *map(kind, lengths))
+                assert same_bits(got, wanted)
+                assert same_bits(*(torch.autograd.grad(value.sum(), x, retain_graph=True)[0] for value in (got, wanted)))
 
 
 # -- triplets by another distance -------------------------------------------------------------------------------
