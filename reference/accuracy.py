@@ -8,8 +8,9 @@ u       the unit roundoff of the dtype. The first term is the result's own round
 terms   the sum of the absolute values of what is added up (`Loss.magnitude`, `Loss.sizes`): rounding each term to u
         is unavoidable, and cancellation between them is not the fault of the implementation.
 sum_i   the condition: how far the truth moves when every input moves by one unit roundoff. An algorithm that
-        is right for slightly different inputs is as good as the inputs are. From the loss's own partials. Targets
-        that name classes (-1 and 1, 0 and 1) are exact, and have no part in it.
+        is right for slightly different inputs is as good as the inputs are. From the loss's own partials. Of two
+        inputs that are subtracted first, |x_i| is their difference: of a subtraction that is all that is rounded.
+        Of a probability it is what it is short of 0 or 1. Targets that name classes (-1 and 1, 0 and 1) are exact.
         For gradients it is found by moving the inputs by K u, which also finds the kinks within reach.
 K       how many roundings lie between the inputs and one element: see `K`.
 

@@ -15,61 +15,15 @@ from reference.accuracy import terms_of
 
 from . import departures
 from .cases import Case
-from .divergence import EVERY, INF, NAN, Divergence, anywhere, in_release, subnormal, summed_over_classes
+from .divergence import EVERY, NAN, Divergence, anywhere, in_release, subnormal, summed_over_classes
 from .range_divergences import OF_RANGE
+from .special_divergences import OF_SPECIAL
 
 
 def _no_denominator(case: Case, quantity: str) -> Any:
     """Where p (1 - p) and 1e-12 are both 0 in the format: nothing else tells infinity from 0 / 0."""
     p = case.truth.arguments["input"]
     return (quantity == "input") & (case.format.round(p * (1 - p)) == 0) & (case.format.name == "float16")
-
-
-def _underflowing_target(case: Case, quantity: str) -> Any:
-    """Where the logarithm of the target meets an infinite one, and has an exponential that is 0, or subnormal."""
-    given = case.truth.arguments
-    small = case.variant.options.get("log_target", False) & (given["target"] < np.log(case.format.tiny))
-    return (quantity != "input") & small & np.isinf(given["input"])
-
-
-def _ignored_rows(case: Case, quantity: str) -> Any:
-    """The gradient of the rows that are ignored; in the parameters, of which each row has a part, everything if any is."""
-    target, index = case.truth.arguments["target"], case.variant.options.get("ignore_index")
-    ignored = (target.dtype.kind != "f") & (target == (-100 if index is None else index))
-    input = case.truth.arguments["input"]
-    if quantity != "input" or not ignored.ndim:
-        return ignored.any()
-    return np.broadcast_to(np.expand_dims(ignored, 1) if ignored.ndim < input.ndim else ignored[..., :1], input.shape)
-
-
-def _rows_of_infinity(case: Case, quantity: str) -> Any:
-    """The rows that have an infinite logit; of what all rows have a part in, everything."""
-    given = case.truth.arguments
-    infinite = np.isinf(given["input"]).any(min(1, given["input"].ndim - 1), keepdims=True)
-    if any(np.isinf(a).any() for name, a in given.items() if name.startswith("linear_")) or quantity not in ("value", "input"):
-        return True
-    if quantity == "input":
-        return np.broadcast_to(infinite, given["input"].shape)
-    return infinite.squeeze(min(1, given["input"].ndim - 1)) if case.reduction == "none" else infinite.any()
-
-
-def _infinite_lead(case: Case, quantity: str) -> Any:
-    """Where input1 - input2 is no number of the format."""
-    given = case.truth.arguments
-    with np.errstate(all="ignore"):
-        return ~(abs(given["input1"] - given["input2"]) <= case.format.max)
-
-
-def _rows_with_nan(case: Case, quantity: str) -> Any:
-    """Where the sequence has a NaN in one of its frames: (T, N, C), or (T, C) of a single one; of the values, which."""
-    log_probs = case.truth.drawn.arguments["log_probs"]
-    frames = np.arange(log_probs.shape[0]).reshape(-1, *[1] * (log_probs.ndim - 1))
-    lengths = case.truth.drawn.arguments["input_lengths"].reshape(*[1] * (log_probs.ndim == 3), -1, 1)
-    read = np.isnan(log_probs) & (frames < lengths)
-    rows = read.any(axis=(0, -1), keepdims=True)
-    if quantity == "value":
-        return rows[0, ..., 0] if case.reduction == "none" else rows.any()
-    return np.broadcast_to(rows, log_probs.shape)
 
 
 def _serial(case: Case, quantity: str) -> Any:
@@ -163,40 +117,6 @@ got = abs(x.grad[0, 5] / (0.7 / 131072) - 1) > 1e-5  # 170 roundings; 17 are the
         absolute=summed_over_classes(lambda case, passed, classes: passed * classes / (1 if "d1" in case.variant.form.axes else 4) * case.truth.accumulator.u),
     ),
     Divergence(
-        "infinite-logit",
-        cases=(
-            "CrossEntropyLoss-*-inf_input",
-            "LinearCrossEntropyLoss-*inf_input",
-            "LinearCrossEntropyLoss-*inf_linear_weight",
-            "LinearCrossEntropyLoss-*-inf_linear_bias",
-            "AdaptiveLogSoftmaxWithLoss-*inf_input",
-        ),
-        of=EVERY,
-        why="x - max(x) is inf - inf where the limit of the softmax is 1",
-        reproducer="""
-x = torch.tensor([[float("inf"), 0.0]])
-got = F.cross_entropy(x, torch.tensor([0]))
-""",
-        gives=NAN,
-        true=0.0,
-        noise=_rows_of_infinity,
-    ),
-    Divergence(
-        "ignored-row-leaks",
-        cases=("*CrossEntropyLoss-*ignore*-nan_*", "*CrossEntropyLoss-*ignore*inf_*"),
-        of=("input", "linear_weight", "linear_bias"),
-        why="the derivative of log_softmax is g - softmax * sum(g) also where g is 0: an ignored row that holds a NaN, "
-        "or meets one in the weight of a smoothed class, has the gradient 0 * NaN",
-        reproducer="""
-x = torch.tensor([[float("nan"), 0.0], [0.0, 0.0]], requires_grad=True)
-F.cross_entropy(x, torch.tensor([-100, 0])).backward()
-got = x.grad[0, 1]
-""",
-        gives=NAN,
-        true=0.0,
-        noise=_ignored_rows,
-    ),
-    Divergence(
         "bce-gradient",
         cases=("BCELoss-*",),
         of=("input", "target"),
@@ -273,72 +193,6 @@ got = t.grad[0, 0]
         departure=departures.two_logs,
     ),
     Divergence(
-        "sign-of-nan",
-        cases=(
-            "L1Loss-*-nan_*",
-            "L1Loss-*inf_*",
-            "L1Loss-*-sweep",
-            "SmoothL1Loss-*beta.0.0-*-nan_*",
-            "SmoothL1Loss-*beta.0.0-*-inf_all",
-            "SmoothL1Loss-*beta.0.0-*-sweep",
-        ),
-        of=("input", "target"),
-        why="the derivative of abs is sign, and sign(NaN) is 0: a NaN residual passes a gradient of 0",
-        reproducer="""
-x = torch.tensor([float("nan")], requires_grad=True)
-F.l1_loss(x, torch.tensor([0.0])).backward()
-got = x.grad[0]
-""",
-        gives=0.0,
-        true=NAN,
-        departure=departures.sign_of_nan,
-    ),
-    Divergence(
-        "clamp-at-tie",
-        cases=("HingeEmbeddingLoss-*", "MarginRankingLoss-*", "TripletMargin*-*"),
-        of=("input*", "anchor", "positive", "negative", "target"),
-        why="the derivative of clamp_min(z, 0) is 1 at z = 0, where that of every other hinge in torch is 0; a NaN passes 0",
-        reproducer="""
-x = torch.tensor([1.0], requires_grad=True)
-F.hinge_embedding_loss(x, torch.tensor([-1.0])).backward()
-got = x.grad[0]
-""",
-        gives=-1.0,
-        true=0.0,
-        torch="<2.14",
-        link="https://github.com/pytorch/pytorch/issues/195931",
-        departure=departures.clamp_min(1.0),
-    ),
-    Divergence(
-        "clamp-of-nan",
-        cases=("HingeEmbeddingLoss-*", "MarginRankingLoss-*", "TripletMargin*-*"),
-        of=("input*", "anchor", "positive", "negative", "target"),
-        why="clamp_min passes its gradient where z > 0, and NaN is not greater: a NaN passes a gradient of 0",
-        reproducer="""
-x = torch.tensor([float("nan")], requires_grad=True)
-F.hinge_embedding_loss(x, torch.tensor([-1.0])).backward()
-got = x.grad[0]
-""",
-        gives=0.0,
-        true=NAN,
-        torch=">=2.14",
-        departure=departures.clamp_min(0.0),
-    ),
-    Divergence(
-        "ranking-zero-times-infinity",
-        cases=("MarginRankingLoss-*",),
-        of=("target",),
-        why="the hinge passes 0, and the gradient in target is that times input1 - input2, NaN where the difference is infinite",
-        reproducer="""
-y = torch.tensor([1.0], requires_grad=True)
-F.margin_ranking_loss(torch.tensor([float("inf")]), torch.tensor([0.0]), y).backward()
-got = y.grad[0]
-""",
-        gives=NAN,
-        true=0.0,
-        lost=_infinite_lead,
-    ),
-    Divergence(
         "cosine-eps",
         cases=("CosineEmbeddingLoss-*",),
         of=EVERY,
@@ -367,77 +221,6 @@ got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
         torch=">=2.14",
         departure=departures.cosine_with_eps(0.0),
         absolute=subnormal(lambda input1, input2, target: 1e12),
-    ),
-    Divergence(
-        "multi-margin-skips-nan",
-        cases=("MultiMarginLoss-*", "MultiLabelMarginLoss-*"),
-        of=EVERY,
-        why="the loop adds a term only `if z > 0`, and NaN is not greater: a NaN score costs nothing",
-        reproducer="""
-x = torch.tensor([[float("nan"), 0.0]])
-got = F.multi_margin_loss(x, torch.tensor([0]))
-""",
-        gives=0.0,
-        true=NAN,
-        departure=departures.if_greater,
-    ),
-    Divergence(
-        "multilabel-infinite-weight",
-        cases=("MultiLabelSoftMarginLoss-*-inf_weight",),
-        of=("input", "target"),
-        why="the terms of t and of 1 - t are multiplied by the weight one by one, and taken from each other in backward: inf - inf",
-        reproducer="""
-x = torch.zeros(1, 1, requires_grad=True)
-F.multilabel_soft_margin_loss(x, torch.tensor([[0.25]]), weight=torch.tensor([float("inf")])).backward()
-got = x.grad[0, 0]
-""",
-        gives=NAN,
-        true=INF,
-        lost=lambda case, quantity: np.broadcast_to(np.isinf(case.truth.arguments["weight"]), case.truth.arguments["input"].shape),
-    ),
-    Divergence(
-        "smoothed-away-infinity",
-        cases=("*CrossEntropyLoss-*label_smoothing.1.0*inf_*",),
-        of=EVERY,
-        why="(1 - label_smoothing) * the loss of the class is 0 * inf, where the class has a weight or a loss that is infinite",
-        reproducer="""
-x = torch.tensor([[float("-inf"), 0.0]])
-got = F.cross_entropy(x, torch.tensor([0]), label_smoothing=1.0)
-""",
-        gives=NAN,
-        true=INF,
-        lost=lambda case, quantity: quantity != "value" or np.isinf(case.truth.loss.reduce(case.reduction)),
-    ),
-    Divergence(
-        "kl-zero-times-infinity",
-        cases=("KLDivLoss-*",),
-        of=EVERY,
-        why="target * log(target) - target * input multiplied out: where the target is 0 and a log-probability is "
-        "-inf, 0 * inf is NaN",
-        reproducer="""
-x = torch.tensor([[0.0, float("-inf")]])
-got = F.kl_div(x, torch.tensor([[1.0, 0.0]]), reduction="batchmean")
-""",
-        gives=NAN,
-        true=0.0,
-        link="https://github.com/pytorch/pytorch/issues/115588",
-        lost=_underflowing_target,
-        departure=departures.kl_products,
-    ),
-    Divergence(
-        "poisson-zero-count",
-        cases=("PoissonNLLLoss-*",),
-        of=("value", "target"),
-        why="target * input with target 0 and input -inf is NaN; and Stirling's term is masked only after it is "
-        "computed, so that its derivative at target 0 is 0 * inf",
-        reproducer="""
-t = torch.tensor([0.0], requires_grad=True)
-F.poisson_nll_loss(torch.tensor([0.0]), t, full=True).backward()
-got = t.grad[0]
-""",
-        gives=NAN,
-        true=0.0,
-        departure=departures.poisson_products,
     ),
     Divergence(
         "mean-of-one-row",
@@ -501,20 +284,6 @@ got = (loss - 0.55) * 1e9
         absolute=_serial,
     ),
     Divergence(
-        "bce-with-logits-infinite-logit",
-        cases=("BCEWithLogitsLoss-*-sweep",),
-        of=("value",),
-        why="(1 - t) x is 0 * inf for a target of 1 and an infinite logit",
-        reproducer="""
-x = torch.tensor([float("inf")])
-got = F.binary_cross_entropy_with_logits(x, torch.tensor([1.0]))
-""",
-        gives=NAN,
-        true=0.0,
-        link="https://github.com/pytorch/pytorch/issues/135359",
-        departure=departures.product_with_an_infinite_logit,
-    ),
-    Divergence(
         "ctc-gradient-before-softmax",
         cases=("CTCLoss-*",),
         of=("log_probs",),
@@ -530,21 +299,7 @@ got = x.grad[0, 0]
         link="https://github.com/pytorch/pytorch/issues/52241",
         departure=departures.ctc_through_softmax,
     ),
-    Divergence(
-        "ctc-impossible-nan",
-        cases=("CTCLoss-*-nan_log_probs",),
-        of=("value", "log_probs"),
-        why="a NaN at a label that no spelling of the target can have in that frame is added to the sum over the spellings all "
-        "the same: to the value in an early frame, to the gradient in a late one",
-        reproducer="""
-x = torch.zeros(3, 1, 3).log_softmax(-1).index_put_((torch.tensor(2), torch.tensor(0), torch.tensor(1)), torch.tensor(float("nan"))).requires_grad_()
-F.ctc_loss(x, torch.tensor([[1, 2]]), (3,), (2,)).backward()
-got = x.grad[2, 0, 1]
-""",
-        gives=NAN,
-        true=0.0,
-        lost=_rows_with_nan,
-    ),
+    *OF_SPECIAL,
     *OF_RANGE,
 )
 
