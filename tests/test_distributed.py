@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="th
 
 SIZES = {"N": 6, "C": 7}  # neither is divided by four ranks, nor the classes by two, and every rank has a class
 IGNORED = (1, 3, 4)  # by chance as many on each of two ranks, a wrong mean would be right; all of a rank's, it would be NaN
+OTHERS = ("float32", "bfloat16")
 AXES = {"by_row": 0, "by_class": 1}
 
 
@@ -54,7 +55,7 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
+    Every pair of options in other dtypes, too, on all ranks. Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
     row, found = ROWS["CrossEntropyLoss"], []
     pairs = {variant.name for variant in row.few()}
@@ -63,13 +64,14 @@ def cases(seed: int) -> list[Sharded]:
         axes = [axis for axis in AXES if variant.name in pairs or (plain and axis == "by_class")]
         target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
         if variant.form.name in ("batch", "k1") and (target == "ignored" or ignore == -100):
-            case = Case(row, variant, reduction, FORMATS["float64"], "cpu", "typical", seed)
-            form = Form(variant.form.name, {**variant.form.axes, **SIZES})
-            drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
-            if target == "ignored":
-                _ignore(IGNORED, drawn.arguments["target"], ignore, SIZES["C"])
-            case = elsewhere(case, replace(case.truth, drawn=drawn))
-            found += [Sharded(case, axis, ranks) for axis in axes for ranks in (WORLD // 2, WORLD)]
+            for dtype in ("float64", *(OTHERS if variant.name in pairs else ())):
+                case = Case(row, variant, reduction, FORMATS[dtype], "cpu", "typical", seed)
+                form = Form(variant.form.name, {**variant.form.axes, **SIZES})
+                drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
+                if target == "ignored":
+                    _ignore(IGNORED, drawn.arguments["target"], ignore, SIZES["C"])
+                case = elsewhere(case, replace(case.truth, drawn=drawn))
+                found += [Sharded(case, axis, ranks) for axis in axes for ranks in ((WORLD // 2, WORLD) if dtype == "float64" else (WORLD,))]
     found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis == "by_class"))
     return [*found, replace(found[0], after="-after_a_refusal")]
 
