@@ -159,8 +159,9 @@ class Truth:
         shift = {name: np.zeros(partial.shape, dtype=partial.dtype) for name, partial in loss.partials.items()}
         least = dict(shift)
         with np.errstate(all="ignore"):
-            if loss.hinge is not None and self.regime != "kinks":
+            if loss.hinge is not None:
                 near = abs(loss.hinge.gap) <= self.depth * self.format.u * loss.hinge.terms
+                near &= (self.regime != "kinks") | (loss.hinge.gap != 0)  # where a kink was put it is exact
                 for name, partial in loss.hinge.partials.items():
                     shift[name] = shift[name] + np.where(near[..., None], abs(partial) * (1 + self.depth * self.format.u), 0)
             for chain in loss.chains:  # logits are sums, too: rounded by d x in their terms, they move p by 2 p max |d x|
