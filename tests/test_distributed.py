@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+import reference
+from reference.accuracy import Truth
 from reference.arithmetic import IndexArray
 from reference.catalog import ROWS, Form
 from reference.formats import FORMATS
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="th
 SIZES = {"N": 6, "C": 7}  # neither is divided by four ranks, nor the classes by two, and every rank has a class
 IGNORED = (1, 3, 4)  # by chance as many on each of two ranks, a wrong mean would be right; all of a rank's, it would be NaN
 OTHERS = ("float32", "bfloat16")
+MANY = Form("many_classes", {"N": 6, "C": 1003})  # more than bfloat16 can count to
 AXES = {"by_row": 0, "by_class": 1}
 
 
@@ -55,7 +58,7 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Every pair of options in other dtypes, too, on all ranks. Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
+    Every pair of options in other dtypes, too, on all ranks, and a call with many classes. Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
     row, found = ROWS["CrossEntropyLoss"], []
     pairs = {variant.name for variant in row.few()}
@@ -72,6 +75,10 @@ def cases(seed: int) -> list[Sharded]:
                     _ignore(IGNORED, drawn.arguments["target"], ignore, SIZES["C"])
                 case = elsewhere(case, replace(case.truth, drawn=drawn))
                 found += [Sharded(case, axis, ranks) for axis in axes for ranks in ((WORLD // 2, WORLD) if dtype == "float64" else (WORLD,))]
+    for dtype, reduction in itertools.product(OTHERS, row.reductions):
+        case = Case(row, row.plain(MANY), reduction, FORMATS[dtype], "cpu", "typical", seed)
+        truth = Truth(row, case.variant, draw(row, case.variant, "typical", case.format, seed), case.format, "typical", reference.cross_entropy.definition)
+        found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in AXES]
     found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis == "by_class"))
     return [*found, replace(found[0], after="-after_a_refusal")]
 
