@@ -32,10 +32,18 @@ SHARDED: tuple[Habit, ...] = (
     ),
     Habit(
         "ignore_index_past_the_classes",
-        tuple(f"*_ignored_weight{index}-*-by_class-*" for index in ("", "_ignore_index.m1", "_ignore_index.255")),
+        tuple(f"*_ignored_weight{index}-*-by_{axis}-*" for index in ("", "_ignore_index.m1", "_ignore_index.255") for axis in ("class", "both")),
         "refuses",
         "the weight of a class that is none, and is ignored, is looked up all the same",
         says="is out of bounds",
+    ),
+    Habit(
+        "mean_on_a_grid",
+        ("*-mean-*-by_both-*",),
+        "refuses",
+        "the mean over the classes of a row, and over the rows of other ranks, are two sums: documented as not supported",
+        says="only supported on one-dimensional DeviceMesh",
+        torch=">=2.13",
     ),
     Habit(
         "mean_of_uneven_rows",

@@ -1,6 +1,6 @@
 """Cross entropy in many processes: the work of one rank, and the group that does it.
 
-The ranks are those of a mesh of `WORLD`, or of its halves: two groups of two do the same work side by side.
+The ranks are those of a mesh of `WORLD`, of its halves (two groups of two do the same work side by side), or of a grid.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WORLD = 4
 
 @dataclass(frozen=True)
 class Job:
-    """One call: the name by which its result is known, how many ranks share the logits, along which axis, and the call."""
+    """One call: the name by which its result is known, how many ranks share the logits, along which axes, and the call."""
 
     name: str
     ranks: int
-    axis: int
+    axes: tuple[int, ...]
     function: str
     input: torch.Tensor
     target: torch.Tensor
@@ -40,12 +40,11 @@ class Job:
         from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
         from torch.distributed.tensor.parallel import loss_parallel
 
-        by_class = self.axis == 1
-        input = distribute_tensor(self.input, mesh, [Shard(self.axis)]).detach().requires_grad_()
+        input = distribute_tensor(self.input, mesh, [Shard(axis) for axis in self.axes]).detach().requires_grad_()
         as_logits = self.target.is_floating_point()  # class probabilities
-        target = distribute_tensor(self.target, mesh, [Shard(self.axis) if as_logits or not by_class else Replicate()])
-        weight = None if self.weight is None else distribute_tensor(self.weight, mesh, [Replicate()])
-        with loss_parallel() if by_class else nullcontext():
+        target = distribute_tensor(self.target, mesh, [Shard(axis) if as_logits or axis == 0 else Replicate() for axis in self.axes])
+        weight = None if self.weight is None else distribute_tensor(self.weight, mesh, [Replicate() for _ in self.axes])
+        with loss_parallel() if 1 in self.axes else nullcontext():
             value = getattr(F, self.function)(input, target, weight=weight, **self.options)
             (value * self._like(value)).sum().backward() if not isinstance(value, DTensor) else value.backward(self._like(value))
         assert input.grad is not None
@@ -79,11 +78,12 @@ def rank(number: int, port: int, jobs: Sequence[Job], file: str) -> None:
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(number), "WORLD_SIZE": str(WORLD)}
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
     try:
-        meshes = {WORLD: init_device_mesh("cpu", (WORLD,)), WORLD // 2: init_device_mesh("cpu", (2, WORLD // 2), mesh_dim_names=("copy", "part"))["part"]}
+        grid = init_device_mesh("cpu", (2, WORLD // 2), mesh_dim_names=("copy", "part"))
+        meshes = {(WORLD, 1): init_device_mesh("cpu", (WORLD,)), (WORLD // 2, 1): grid["part"], (WORLD, 2): grid}
         found: dict[str, Any] = {}
         for job in jobs:
             try:
-                found[job.name] = job.run(meshes[job.ranks])
+                found[job.name] = job.run(meshes[job.ranks, len(job.axes)])
             except (RuntimeError, NotImplementedError, ValueError, AssertionError) as error:  # an observation; on all ranks alike
                 found[job.name] = f"{type(error).__name__}: {error}"
         if number == 0:

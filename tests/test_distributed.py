@@ -18,6 +18,7 @@ from reference.inputs import draw
 
 from .cases import Case
 from .distributed_habits import SHARDED
+from .divergence import in_release
 from .habits import attempt, habit, judge, unmatched
 from .sharded import WORLD, Job, run
 from .subject import tensors
@@ -28,8 +29,9 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="th
 SIZES = {"N": 6, "C": 7}  # neither is divided by four ranks, nor the classes by two, and every rank has a class
 IGNORED = (1, 3, 4)  # by chance as many on each of two ranks, a wrong mean would be right; all of a rank's, it would be NaN
 OTHERS = ("float32", "bfloat16")
+GRIDS = in_release(">=2.13", torch.__version__)  # before that only one axis of ranks was supported
 MANY = Form("many_classes", {"N": 6, "C": 1003})  # more than bfloat16 can count to
-AXES = {"by_row": 0, "by_class": 1}
+AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Every pair of options in other dtypes, too, on all ranks, and a call with many classes. Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
+    Every pair of options in other dtypes, too, on all ranks, and a call with many classes; on a grid, by row and class. Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
     row, found = ROWS["CrossEntropyLoss"], []
     pairs = {variant.name for variant in row.few()}
     for variant, reduction in itertools.product(row.variants(), row.reductions):
         plain = variant.form is row.forms[0] and not variant.options["label_smoothing"]
-        axes = [axis for axis in AXES if variant.name in pairs or (plain and axis == "by_class")]
+        axes = [axis for axis in ("by_row", "by_class") if variant.name in pairs or (plain and axis == "by_class")]
         target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
         if variant.form.name in ("batch", "k1") and (target == "ignored" or ignore == -100):
             for dtype in ("float64", *(OTHERS if variant.name in pairs else ())):
@@ -75,11 +77,13 @@ def cases(seed: int) -> list[Sharded]:
                     _ignore(IGNORED, drawn.arguments["target"], ignore, SIZES["C"])
                 case = elsewhere(case, replace(case.truth, drawn=drawn))
                 found += [Sharded(case, axis, ranks) for axis in axes for ranks in ((WORLD // 2, WORLD) if dtype == "float64" else (WORLD,))]
+                if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
+                    found.append(Sharded(case, "by_both", WORLD))
     for dtype, reduction in itertools.product(OTHERS, row.reductions):
         case = Case(row, row.plain(MANY), reduction, FORMATS[dtype], "cpu", "typical", seed)
         truth = Truth(row, case.variant, draw(row, case.variant, "typical", case.format, seed), case.format, "typical", reference.cross_entropy.definition)
-        found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in AXES]
-    found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis == "by_class"))
+        found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in ("by_row", "by_class")]
+    found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis != "by_row"))
     return [*found, replace(found[0], after="-after_a_refusal")]
 
 
