@@ -169,8 +169,8 @@ def test_lengths_of_numbers(reduction: str, zero_infinity: bool) -> None:
     """The lengths of CTC may be tuples of numbers, and these and targets any integers; also of a target that does not fit."""
     x = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1).requires_grad_()
     targets, padded = torch.tensor([1, 2, 2, 3, 1]), torch.tensor([[1, 2, 2], [3, 1, 0]])
-    kinds = [tuple, lambda length: torch.tensor(length, dtype=torch.int32)]
-    for lengths, given in itertools.product((((6, 4), (3, 2)), ((6, 1), (3, 2))), (targets, padded)):
+    kinds = [tuple, list, lambda length: torch.tensor(length, dtype=torch.int32)]
+    for lengths, given in itertools.product((((6, 4), (3, 2)), ((6, 1), (3, 2)), ((5, 5), (3, 2))), (targets, padded)):
         for make in (F.ctc_loss, lambda *given, **how: torch.nn.CTCLoss(**how)(*given)):
             loss = functools.partial(make, reduction=reduction, zero_infinity=zero_infinity)
             wanted = loss(x, given, *map(torch.tensor, lengths))
