@@ -199,7 +199,7 @@ class Truth:
         return np.asarray(found)
 
     @cached_property
-    def _finite(self) -> Any:
+    def _is_finite(self) -> Any:
         """Whether the arguments are: of each element, where one depends on no other."""
         real = [(name, a) for name, a in _arrays(self.arguments).items() if a.dtype.kind == "f"]
         if not self.row.elementwise:
@@ -209,7 +209,7 @@ class Truth:
 
     def _beyond(self, x: FloatArray, format: Format | None = None) -> Any:
         """Where a number leaves the format. What is infinite because an argument is has not overflowed."""
-        finite = self._finite if np.shape(self._finite) in ((), np.shape(x)) else np.all(self._finite)
+        finite = self._is_finite if np.shape(self._is_finite) in ((), np.shape(x)) else np.all(self._is_finite)
         return (x > (format or self.format).max) & (finite | np.isfinite(x))
 
     # -- budgets --------------------------------------------------------------------------------------------

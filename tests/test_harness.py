@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from reference.accuracy import Budget, compare
+from reference.accuracy import Budget, compare, ratios
 from reference.arithmetic import FloatArray
 from reference.catalog import CATALOG, ROWS, Row, Variant
 from reference.formats import FORMATS, Format
@@ -99,6 +99,27 @@ def test_checker_on_special_values(got: float, want: float) -> None:
         budget = Budget(np.array([want]), np.array([allowed]))
         same = got == want or (np.isnan(got) and np.isnan(want))
         assert (compare(np.array([got]), budget, FLOAT32).problem == "") == same
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("alter", [lambda a: np.full_like(a, np.nan), lambda a: -a, lambda a: a * 1.001], ids=["nan", "negative", "off"])
+@pytest.mark.parametrize(
+    "asked",
+    ["MSELoss near", "L1Loss near", "HuberLoss offset", "HuberLoss inf_input", "L1Loss neginf_target", "BCELoss near_boundary"],
+)
+def test_every_element_is_claimed(asked: str, alter: Callable[[FloatArray], FloatArray], reduction: str, seed: int) -> None:
+    """Beside infinite arguments, and where they nearly cancel, no element of a gradient may be another."""
+    loss, regime = asked.split()
+    row = ROWS[loss]
+    variant = next(v for v in row.variants() if regime in regimes(row, v))
+    truth = Case(row, variant, reduction, FLOAT32, "cpu", regime, seed).truth
+    name, budget = next(iter(truth.gradients(reduction, np.ones(truth.loss.reduce(reduction).shape)).items()))
+    right = FLOAT32.round(budget.want)
+    wrong = FLOAT32.round(alter(right))
+    with np.errstate(invalid="ignore"):
+        changed = (wrong != right) & (abs(right) > FLOAT32.tiny)
+    assert changed.any()
+    assert (ratios(wrong, budget, FLOAT32)[0][changed] > 1).all(), f"{name} of {truth.variant.name}"
 
 
 @every_format
