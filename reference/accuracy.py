@@ -50,7 +50,8 @@ LABELS = {"sign": (-1.0, 1.0), "probability": (0.0, 1.0)}
 """The domains of targets that name classes, and the values that do."""
 
 FAR = 2.0**14
-"""How far below the largest number what a loss adds up may be, where numbers on the way overflow: classes, smoothings."""
+"""How many times smaller than the largest number the terms may be of a loss that overflows on the way to them: label
+smoothing adds up the classes, and only then multiplies by as little as 0.001."""
 
 IN_UNITS = {"beta", "delta", "eps", "margin"}
 """The options that are compared with the inputs, and so are moved as they are."""

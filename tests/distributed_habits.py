@@ -41,7 +41,7 @@ SHARDED: tuple[Habit, ...] = (
         "mean_on_a_grid",
         ("*-mean-*-by_both-*",),
         "refuses",
-        "the mean over the classes of a row, and over the rows of other ranks, are two sums: documented as not supported",
+        "the mean over the classes of a row, and over the rows of other ranks, are two sums, and torch says that it takes only one",
         says="only supported on one-dimensional DeviceMesh",
         torch=">=2.13",
     ),

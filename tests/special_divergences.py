@@ -1,4 +1,4 @@
-"""Where torch departs at numbers that are none, at infinities, and where a hinge or a norm has its kink."""
+"""Where torch departs at NaN, at infinities, and at the kink of a hinge."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def _ignored_rows(case: Case, quantity: str) -> Any:
 def _rows_of_infinity(case: Case, quantity: str) -> Any:
     """The rows that have an infinite logit; of what all rows have a part in, everything."""
     given = case.truth.arguments
-    infinite = np.isinf(given["input"]).any(min(1, given["input"].ndim - 1), keepdims=True)
-    if any(np.isinf(a).any() for name, a in given.items() if name.startswith("linear_")) or quantity not in ("value", "input"):
+    if quantity not in ("value", "input") or any(np.isinf(a).any() for name, a in given.items() if name.startswith("linear_")):
         return True
+    classes = min(1, given["input"].ndim - 1)
+    infinite = np.isinf(given["input"]).any(classes, keepdims=True)
     if quantity == "input":
         return np.broadcast_to(infinite, given["input"].shape)
-    return infinite.squeeze(min(1, given["input"].ndim - 1)) if case.reduction == "none" else infinite.any()
+    return infinite.squeeze(classes) if case.reduction == "none" else infinite.any()
 
 
 def _infinite_lead(case: Case, quantity: str) -> Any:
