@@ -167,11 +167,11 @@ got = sigmoid_focal_loss(torch.tensor([16.0]), torch.tensor([1.0]), alpha=-1.0) 
         of=("input",),
         why="thread 0 adds the gradient of the last label to its class, and the thread of that class multiplies it by the "
         "cotangent, with no barrier between them: where both are in one warp, of 32 classes, it goes well. On an NVIDIA "
-        "H200 with torch 2.11 the gradient was wrong in 20 runs of 20, by 0.5 to 0.97",
+        "H200 with torch 2.11 the gradient was wrong in 20 runs of 20, by 0.5 to 0.97; on an H100 not in every run",
         reproducer="""
 x, t = torch.randn(640, 64), torch.full((640, 64), -1); t[:, 0], t[:, 1] = 40, 50
 def g(d): y = x.to(d).requires_grad_(); F.multilabel_margin_loss(y, t.to(d), reduction="sum").backward(); return y.grad.cpu()
-got = (g("cuda") - g("cpu")).abs().max() > 0.1
+got = any((g("cuda") - g("cpu")).abs().max() > 0.1 for _ in range(50))
 """,
         gives=1.0,
         true=0.0,

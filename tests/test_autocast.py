@@ -16,6 +16,7 @@ from reference.catalog import CATALOG
 from reference.formats import FORMATS, Format
 
 from . import autocast
+from .accelerator_habits import repeats
 from .autocast_habits import AUTOCAST
 from .calls import same_bits
 from .cases import Case
@@ -125,7 +126,7 @@ def test_autocast_of_a_module(cast: Cast, subject: Any) -> None:
             except RuntimeError as refusal:
                 found.append(str(refusal))
     one, other = found
-    same = one == other if isinstance(one, str) or isinstance(other, str) else same_bits(one, other)
+    same = one == other if isinstance(one, str) or isinstance(other, str) else same_bits(one, other) or not repeats(case.id)
     assert same, f"{cast.id}: the module gives {one}, the function {other}"
 
 

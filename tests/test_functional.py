@@ -30,7 +30,7 @@ def functional(case: Case, subject: object) -> Found:
     given, names = arguments(case)
     loss, given = function(case, subject), {name: t.detach() for name, t in given.items()}
     value, pull = vjp(lambda x: loss({**given, **x}), {name: given[name] for name in names})
-    return {"value": value, **pull(cotangent(case))[0]}
+    return {"value": value, **pull(cotangent(case, value))[0]}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
