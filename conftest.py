@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import pathlib
 import platform
@@ -19,6 +18,7 @@ from reference.formats import FORMATS
 from tests import lost, offers, table
 from tests.cases import matrix
 from tests.judge import Judge
+from tests.options import devices, missing, subject_of
 
 JUDGE, TABLES = pytest.StashKey[Judge](), pytest.StashKey[list[Any]]()
 
@@ -41,47 +41,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
 
 
-def devices(config: pytest.Config) -> tuple[list[str], list[str]]:
-    """The devices to run on, and those asked for that are not there."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    there = ["cpu", *([accelerator.type] if accelerator else [])]
-    asked = config.getoption("--device") or there
-    return [d for d in asked if d.partition(":")[0] in there], [d for d in asked if d.partition(":")[0] not in there]
-
-
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)  # the cases are small, and pytest-xdist has the other cores
     config.stash[JUDGE] = Judge(torch.__version__)
     config.stash[TABLES] = []
+    devices(config), subject_of(config)  # which say so if there is none
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    found, missing = devices(config)
-    lines = [f"torch {torch.__version__} on {', '.join(found) or 'nothing'}; seed {config.getoption('--seed')}"]
-    if missing:
-        lines.append(f"not there, and not tested: {', '.join(missing)}")
-    without = [row.name for row in offers.absent(_subject(config))]
+    lines = [f"torch {torch.__version__} on {', '.join(devices(config))}; seed {config.getoption('--seed')}"]
+    if missing(config):
+        lines.append(f"not there, and not tested: {', '.join(missing(config))}")
+    without = [row.name for row in offers.absent(subject_of(config))]
     return [*lines, f"not offered by {config.getoption('--subject')}: {', '.join(without) or 'nothing'}"]
-
-
-def _subject(config: pytest.Config) -> Any:
-    name = config.getoption("--subject")
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise pytest.UsageError(f"--subject {name} cannot be imported: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         config = metafunc.config
-        absent = list(offers.absent(_subject(config)))
+        absent = list(offers.absent(subject_of(config)))
 
-        def missing(row: Any, dtype: str, device: str) -> bool:
+        def lacking(row: Any, dtype: str, device: str) -> bool:
             return row in absent or offers.is_missing(row, dtype, device, torch.__version__)
 
         dtypes, seed = config.getoption("--dtype") or list(FORMATS), config.getoption("--seed")
-        cases = list(matrix(dtypes, devices(config)[0], seed, missing=missing))
+        cases = list(matrix(dtypes, devices(config), seed, missing=lacking))
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
@@ -138,7 +122,7 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
 @pytest.fixture(scope="session")
 def subject(request: pytest.FixtureRequest) -> Any:
     """The namespace that is held to the specification."""
-    return _subject(request.config)
+    return subject_of(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -170,6 +154,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in table.terminal(found):
         terminalreporter.write_line(line)
     if config.getoption("--accuracy"):
-        names = [torch.get_device_module(d).get_device_name() for d in devices(config)[0] if d != "cpu"]
+        names = [torch.get_device_module(d).get_device_name() for d in devices(config) if d != "cpu"]
         about = ", ".join([f"torch {torch.__version__}", platform.machine(), *names, f"seed {config.getoption('--seed')}"])
         pathlib.Path(config.getoption("--accuracy")).write_text(table.markdown(found, about), encoding="utf-8")

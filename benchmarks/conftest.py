@@ -14,6 +14,7 @@ from benchmarks import report
 from benchmarks.paths import PATHS
 from benchmarks.run import Run, rows
 from benchmarks.workloads import cases
+from tests.options import devices
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[dict[str, Any]]()
@@ -74,9 +75,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def _device(config: pytest.Config) -> torch.device:
-    given = config.getoption("--device", default=None)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return torch.device(given[0] if given else accelerator or "cpu")
+    """The first asked for, or the accelerator, or cpu."""
+    return torch.device(devices(config)[0 if config.getoption("--device") else -1])
 
 
 def _chosen(config: pytest.Config) -> list[Any]:

@@ -15,7 +15,8 @@ import torch
 from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS
 
-from .calls import Call, Outcome, devices, formats, gradients, implemented, offered, spread, takes
+from .calls import Call, Outcome, gradients, implemented, spread
+from .options import devices, formats, offered, takes
 from .subject import Tensors, has_module, module, prepared
 
 Caller = Callable[[Tensors], torch.Tensor]

@@ -7,28 +7,25 @@ loses digits, and the budgets are `SLACK` times the matrix's: numbers that shoul
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 import reference
 from reference.accuracy import Budget, Truth, compare
 from reference.arithmetic import Array, FloatArray
-from reference.catalog import CATALOG, Form, Row, Variant
-from reference.formats import FORMATS, Format
+from reference.catalog import Form, Row, Variant
+from reference.formats import Format
 from reference.inputs import Drawn, draw, seed_of, untied
 
 from .departures import Departure, ctc_through_softmax
 from .divergence import in_release
 from .offers import is_missing
-from .subject import Tensors, array, call_function, differentiable, function, tensor, tensors
+from .subject import Tensors, array, call_function, differentiable, tensor, tensors
 
 Budgets = dict[str, Budget]
 
@@ -217,33 +214,6 @@ def same(a: Outcome, b: Outcome) -> bool:
 
 
 # -- which calls there are --------------------------------------------------------------------------------------
-
-
-def devices(config: pytest.Config) -> list[str]:
-    """Those asked for, or cpu and the accelerator that torch reports; without those that are not there."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    there = ["cpu", *([accelerator.type] if accelerator else [])]
-    return [device for device in config.getoption("--device") or there if device.partition(":")[0] in there]
-
-
-def formats(config: pytest.Config, wanted: Iterable[str] = FORMATS) -> list[Format]:
-    """Those of `wanted` that were asked for."""
-    asked = config.getoption("--dtype") or FORMATS
-    return [FORMATS[name] for name in wanted if name in asked]
-
-
-def offered(config: pytest.Config) -> list[Row]:
-    """The rows whose function the subject has: an older torch lacks some."""
-    subject = importlib.import_module(config.getoption("--subject"))
-    return [row for row in CATALOG if function(subject, row) is not None]
-
-
-def takes(config: pytest.Config, row: Row, variant: Variant) -> bool:
-    """Whether the subject's function has the variant's arguments: an older torch lacks some."""
-    called = function(importlib.import_module(config.getoption("--subject")), row)
-    known = inspect.signature(called).parameters if called is not None else {}
-    given = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
-    return all(name in known for name in given) or any(p.kind is p.VAR_KEYWORD for p in known.values())
 
 
 def spread(row: Row, forms: Iterable[Form], suits: Callable[[Variant], bool] = lambda variant: True) -> list[Variant]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from .calls import Call, offered, spread
-from .calls import formats as asked_for
+from .calls import Call, spread
+from .options import formats as asked_for
+from .options import offered
 from .subject import ADAPTERS, Tensors, adaptive_module, has_module, module
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from reference.catalog import CATALOG
 from reference.formats import FORMATS
 from reference.inputs import draw
 from reference.loss import flatten
@@ -27,7 +26,7 @@ from .transformed import Found, cotangent, elsewhere, evaluate, function, proble
 def cases(config: pytest.Config, *types: str) -> Iterator[Case]:
     """Every variant under one reduction, turn about, on the devices of these types (or on any)."""
     chosen = [device for device in devices(config) if not types or torch.device(device).type in types]
-    for row, device in itertools.product(offered(config, CATALOG), chosen):
+    for row, device in itertools.product(offered(config), chosen):
         for i, variant in enumerate(row.few()):
             reduction = row.reductions[i % len(row.reductions)]
             yield Case(row, variant, reduction, FORMATS["float32"], device, "typical", config.getoption("--seed"))

@@ -21,8 +21,9 @@ from reference.formats import FORMATS
 from reference.inputs import draw, regimes
 
 from .api import APIS, LEGACY_MEANING, LEGACY_WARNING, METHODS, OPTIONS, OVERLOOKED, PARAMETERS, REQUIRED, Api
-from .calls import Call, Outcome, gradients, offered, run, same, same_bits, spread
+from .calls import Call, Outcome, gradients, run, same, same_bits, spread
 from .divergence import in_release
+from .options import offered
 from .subject import ADAPTERS, call_function, call_module, has_module, module, tensors
 from .test_warnings import caught
 

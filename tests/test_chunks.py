@@ -20,7 +20,8 @@ import torch
 from reference.catalog import ROWS, Form
 from reference.formats import FORMATS
 
-from .calls import Call, Outcome, devices, formats, gradients, problems
+from .calls import Call, Outcome, gradients, problems
+from .options import devices, formats
 from .subject import Tensors
 from .test_ways import CHUNKS, chunkable
 

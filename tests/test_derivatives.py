@@ -12,7 +12,7 @@ import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp
 
 from reference.accuracy import compare
-from reference.catalog import CATALOG, Row, Variant
+from reference.catalog import Row, Variant
 from reference.formats import FORMATS
 
 from .cases import Case
@@ -126,7 +126,7 @@ class Derivative:
 def cases(config: pytest.Config) -> Iterator[Derivative]:
     """In float64 every transform, the common ones under every reduction; else, and in float32, under one of them, turn about."""
     asked = [f for f in ("float64", "float32") if f in (config.getoption("--dtype") or FORMATS)]
-    rows = offered(config, CATALOG)
+    rows = offered(config)
     for row, device, dtype in itertools.product(rows, devices(config), asked):
         for i, variant in enumerate(FEWER.get(row.name, Row.few)(row)):
             for j, reduction in enumerate(row.reductions):

@@ -17,11 +17,12 @@ import torch
 from reference.catalog import ROWS, Row, Variant
 from reference.formats import FORMATS
 
-from .calls import Call, devices, offered, problems, run, spread, takes
+from .calls import Call, problems, run, spread
 from .dtype_departures import DTYPE_DEPARTURES
 from .dtypes import EVERY, FLOATS, PROMOTING_SIGNS, TAKES, held, taken
 from .isolated import afresh
 from .known import Known, changed, elsewhere, slug, unexpected
+from .options import devices, offered, takes
 
 LABELS = ("index", "ignored", "labels", "alignment", "sign")
 

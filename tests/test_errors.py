@@ -6,7 +6,6 @@ child ends, the signal included, is what is observed.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,9 +15,9 @@ import pytest
 from reference.catalog import CATALOG
 
 from .bad_calls import ELSEWHERE, OPTIONS, BadCall, bad_calls
-from .calls import devices
 from .errors import RULES, rule_for
 from .isolated import Isolation
+from .options import devices, subject_of
 from .outcomes import Attempt, Outcome, attempts, observe, observe_fenced
 from .rows_of_errors import ROWS, Row, run_by_id
 
@@ -30,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     here = "cpu" in devices(metafunc.config)
     isolation()
     if "forms" in metafunc.fixturenames:
-        subject = importlib.import_module(metafunc.config.getoption("--subject"))
+        subject = subject_of(metafunc.config)
         groups: dict[str, list[BadCall]] = {}
         for bad in bad_calls().values():
             if here and hasattr(subject, bad.good.function):

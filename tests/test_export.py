@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from reference.catalog import CATALOG
 from reference.formats import FORMATS
 
 from .cases import Case
@@ -51,7 +50,7 @@ class Group:
 
 def groups(config: pytest.Config) -> Iterator[Group]:
     """A plain call of each loss; with --compile-all also one of each loss, of every pair of its options."""
-    seed, rows, (device, *_) = config.getoption("--seed"), offered(config, CATALOG), devices(config)
+    seed, rows, (device, *_) = config.getoption("--seed"), offered(config), devices(config)
     yield Group("plain", tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows))
     if config.getoption("--compile-all"):
         for row in rows:
@@ -62,7 +61,7 @@ def groups(config: pytest.Config) -> Iterator[Group]:
 
 def pairs(config: pytest.Config) -> Iterator[Group]:
     """Every pair of options of each loss, under one reduction each, turn about."""
-    for row in offered(config, CATALOG):
+    for row in offered(config):
         turns = zip(row.few(), itertools.cycle(row.reductions), strict=False)
         yield Group(row.name, tuple(Case(row, v, r, FORMATS["float32"], devices(config)[0], "typical", config.getoption("--seed")) for v, r in turns))
 

@@ -16,9 +16,10 @@ from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from reference.formats import FORMATS
 
-from .calls import Call, devices, offered, spread, takes
+from .calls import Call, spread
 from .derivative_habits import CHECKED
 from .habits import attempt, judge, unmatched
+from .options import devices, offered, takes
 from .subject import prepared
 
 Function = Callable[..., torch.Tensor]

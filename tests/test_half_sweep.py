@@ -24,10 +24,10 @@ from reference.catalog import ROWS, Argument, Row, Variant
 from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, seed_of
 
-from .calls import devices, formats, offered
 from .cases import Case
 from .judge import Judge
 from .offers import is_missing
+from .options import devices, formats, offered
 from .subject import array, call_function, differentiable, tensor, tensors
 
 HALVES = ("float16", "bfloat16")

@@ -17,10 +17,10 @@ from reference.formats import FORMATS, Format
 from reference.inputs import seed_of
 
 from . import laws_of_chance, laws_of_distance  # noqa: F401 (they enter their laws in the list)
-from .calls import devices, formats
 from .laws import FORMATS as LAW_FORMATS
 from .laws import LAWS, Law
 from .measured import AbsentError, Draw, Losses
+from .options import devices, formats
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 

@@ -19,10 +19,11 @@ from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
-from .calls import Call, Outcome, devices, formats, implemented, offered, problems, run, same, same_bits, spread, takes
+from .calls import Call, Outcome, implemented, problems, run, same, same_bits, spread
 from .known import Known, changed, elsewhere, unexpected
 from .layout_departures import LAYOUT_DEPARTURES
 from .layouts import CLASS_IMAGES, CLASS_VOLUMES, IMAGES, LAYOUTS, VOLUMES, repeated
+from .options import devices, formats, offered, takes
 from .subject import Tensors, call_module, has_module
 
 CHANGES: dict[int | None, Callable[[Array], Any]] = {

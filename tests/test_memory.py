@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from .acts import SIZES, enlarged
-from .calls import Call, devices, formats, implemented, offered, spread, takes
+from .calls import Call, implemented, spread
 from .known import Known, elsewhere, slug, unexpected
 from .memory import MEMORY_DEPARTURES, SAVED
+from .options import devices, formats, offered, takes
 from .subject import call_function
 
 

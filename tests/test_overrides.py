@@ -15,13 +15,13 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from reference.catalog import CATALOG, Row
+from reference.catalog import Row
 from reference.formats import FORMATS
 
-from .calls import Call, spread, takes
+from .calls import Call, spread
 from .cases import Case
 from .habits import Habit, judge, unmatched
-from .options import devices, offered
+from .options import devices, offered, takes
 from .subject import ADAPTERS, call_function, loss_of
 from .transformed import arguments, cotangent, evaluate, function, problems
 
@@ -94,7 +94,7 @@ class Overridden:
 
 def overridden(config: pytest.Config) -> Iterator[Overridden]:
     """Every pair of options, under one reduction, turn about."""
-    for row, device in itertools.product(offered(config, CATALOG), devices(config)):
+    for row, device in itertools.product(offered(config), devices(config)):
         for i, variant in enumerate(row.few()):
             case = Case(row, variant, row.reductions[i % len(row.reductions)], FORMATS["float32"], device, "typical", config.getoption("--seed"))
             yield from (Overridden(case, way) for way in ("subclass", "mode", "device"))
@@ -106,7 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         found = list(overridden(metafunc.config))
         metafunc.parametrize("each", found, ids=[one.id for one in found])
     if "row" in metafunc.fixturenames:
-        rows = [row for row in offered(metafunc.config, CATALOG) if row.function not in ADAPTERS]
+        rows = [row for row in offered(metafunc.config) if row.function not in ADAPTERS]
         metafunc.parametrize("row", rows, ids=[row.name for row in rows])
 
 

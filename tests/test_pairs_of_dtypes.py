@@ -15,8 +15,9 @@ from reference.arithmetic import Array
 from reference.catalog import Row
 from reference.formats import FORMATS
 
-from .calls import Call, devices, implemented, offered
+from .calls import Call, implemented
 from .dtypes import FLOATS, held
+from .options import devices, offered
 from .subject import ADAPTERS, array, call_function, tensors
 
 LABELS = ("absent", "index", "ignored", "labels", "alignment", "sign", "built")

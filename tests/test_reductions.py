@@ -21,10 +21,10 @@ from reference.arithmetic import FloatArray
 from reference.catalog import Row
 from reference.formats import FORMATS, Format
 
-from .calls import devices, formats, offered
 from .cases import Case
 from .judge import Judge
 from .offers import is_missing
+from .options import devices, formats, offered
 from .subject import ADAPTERS, array, call_function, differentiable, loss_of, tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 
 import pytest
 
 from .bad_calls import BadCall, bad_calls
-from .calls import devices
 from .errors import Rule, rule_for
 from .isolated import Isolation
 from .more_bad_calls import EMPTY_RULES, ONLY_ASKED, Job, Moved, more_bad_calls, observe_job, unnamed
+from .options import devices, subject_of
 from .outcomes import MODULE, Attempt, Outcome, attempts
 
 VALUES = ("number", "nan", "inf", "complex", "meta")
@@ -21,7 +20,7 @@ VALUES = ("number", "nan", "inf", "complex", "meta")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The losses that the subject offers."""
     isolation()
-    subject = importlib.import_module(metafunc.config.getoption("--subject"))
+    subject = subject_of(metafunc.config)
     if "loss" in metafunc.fixturenames:
         here = "cpu" in devices(metafunc.config)
         losses = {bad.good.loss: None for bad in bad_calls().values() if here and hasattr(subject, bad.good.function)}

@@ -14,7 +14,8 @@ from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
 from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
-from .calls import Call, Outcome, devices, gradients, offered, problems, run, same, same_bits, spread, takes
+from .calls import Call, Outcome, gradients, problems, run, same, same_bits, spread
+from .options import devices, offered, takes
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,8 +16,9 @@ from reference.catalog import CATALOG, Row
 from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
-from .calls import Call, devices, formats, implemented, offered, problems, run, same_bits, spread, takes
+from .calls import Call, implemented, problems, run, same_bits, spread
 from .known import Known, elsewhere, unexpected
+from .options import devices, formats, offered, takes
 from .shape_departures import SHAPE_DEPARTURES
 from .shapes import BROADCASTS, OTHERWISE, documented, expressible
 from .subject import call_module, has_module

@@ -16,7 +16,8 @@ import torch
 
 from .accelerator_habits import repeats
 from .acts import Act, acts, asking, enlarged, names, outcome, shortcuts
-from .calls import Call, devices, formats, gradients, offered, same_bits
+from .calls import Call, gradients, same_bits
+from .options import devices, formats, offered
 from .subject import ADAPTERS, Tensors, prepared
 
 

@@ -11,8 +11,9 @@ import pytest
 from reference.catalog import Form, Row
 
 from .accelerator_habits import repeats
-from .calls import Call, devices, formats, implemented, offered, run, takes
+from .calls import Call, implemented, run
 from .cases import Case
+from .options import devices, formats, offered, takes
 from .transformed import cotangent, elsewhere, problems
 
 SIZES = (1, 2, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 512)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import itertools
 import warnings
@@ -17,7 +16,8 @@ import torch
 from reference.catalog import Row, Variant
 from reference.formats import FORMATS
 
-from .calls import Call, offered, same_bits, spread
+from .calls import Call, same_bits, spread
+from .options import offered, subject_of
 from .subject import call_function, call_module, has_module, loss_of
 
 TYPES: tuple[Callable[[float], Any], ...] = (int, float, np.float64)
@@ -52,7 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         found = [row for row in rows if "ignore_index" in row.options]
         metafunc.parametrize("ignoring", found, ids=[row.name for row in found])
     if "numbered" in metafunc.fixturenames:
-        subject = importlib.import_module(metafunc.config.getoption("--subject"))
+        subject = subject_of(metafunc.config)
         found = [(row, a.name) for row in rows for a in row.arguments if may_be_a_number(loss_of(subject, row), a.name)]
         metafunc.parametrize("numbered", found, ids=[f"{row.name}-{name}" for row, name in found])
     if "row" in metafunc.fixturenames:

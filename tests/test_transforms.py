@@ -79,7 +79,7 @@ class Mapped:
 
 def mapped(config: pytest.Config) -> Iterator[Mapped]:
     """Every variant under one reduction, turn about, mapped over each of its arguments and over all; in bfloat16 over one."""
-    rows = [row for row in offered(config, CATALOG) if row.function not in ADAPTERS]  # which rows a tail has is data
+    rows = [row for row in offered(config) if row.function not in ADAPTERS]  # which rows a tail has is data
     for row, device in itertools.product(rows, devices(config)):
         for dtype in (d for d in kernels(config, row, device) if d in ("float32", "bfloat16")):
             for i, variant in enumerate(row.few()):
@@ -92,7 +92,7 @@ def mapped(config: pytest.Config) -> Iterator[Mapped]:
 
 def plain(config: pytest.Config) -> Iterator[Case]:
     """Every variant under one reduction, turn about, and in bfloat16 or float64 under one as well; the first in bfloat16 under all."""
-    for row, device in itertools.product(offered(config, CATALOG), devices(config)):
+    for row, device in itertools.product(offered(config), devices(config)):
         for dtype in (d for d in kernels(config, row, device) if d in ("float32", *OTHERS)):
             for (i, variant), (j, reduction) in itertools.product(enumerate(row.few()), enumerate(row.reductions)):
                 turn = (i if dtype == "float32" else i // 2) % len(row.reductions) == j
@@ -109,7 +109,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         found = list(QUESTIONS[name](metafunc.config))
         metafunc.parametrize(name, found, ids=[each.id for each in found])
     if "row" in metafunc.fixturenames:
-        rows = [row for row in offered(metafunc.config, CATALOG) if row.function not in ADAPTERS]
+        rows = [row for row in offered(metafunc.config) if row.function not in ADAPTERS]
         metafunc.parametrize("row", rows, ids=[row.name for row in rows])
 
 

@@ -16,8 +16,9 @@ from torch.func import jvp
 from reference.catalog import Row, Variant
 from reference.formats import FORMATS
 
-from .calls import Call, offered, spread, takes
+from .calls import Call, spread
 from .known import slug
+from .options import offered, takes
 from .subject import call_function
 
 REFUSES, NONE, GIVES = "is not differentiable with respect to argument", "no gradient", "a gradient"

@@ -19,9 +19,10 @@ from packaging.specifiers import SpecifierSet
 from reference.catalog import ROWS, Form, Row
 from reference.formats import FORMATS
 
-from .calls import Call, formats, implemented, offered, run, spread
+from .calls import Call, implemented, run, spread
 from .errors import RELEASE
 from .expected_warnings import KL_MEAN, POINTS, WARNINGS, Warns
+from .options import formats, offered
 from .rows_of_errors import evaluate
 from .subject import call_function, call_module, has_module
 

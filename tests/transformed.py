@@ -37,10 +37,10 @@ def function(case: Case, subject: Any) -> Function:
     return lambda given: loss(**given, **said)
 
 
-def cotangent(case: Case, value: torch.Tensor | None = None) -> torch.Tensor:
-    """A random one, of the shape that the result should have, or has."""
-    shape = case.truth.loss.reduce(case.reduction).shape if value is None else tuple(value.shape)
-    return tensor(case.cotangent(shape), case.format, case.device)
+def cotangent(case: Case) -> torch.Tensor:
+    """A random one, of the shape of the result, or of that which torch is known to give it."""
+    known = [entry.shape for entry in applicable(case, "value", torch.__version__) if entry.shape is not None]
+    return tensor(case.cotangent((known or [case.truth.loss.reduce(case.reduction).shape])[0]), case.format, case.device)
 
 
 def evaluate(loss: Function, case: Case) -> Found:
@@ -53,8 +53,7 @@ def evaluate_all(losses: Callable[[Any], Sequence[torch.Tensor]], cases: Sequenc
     given = [arguments(case) for case in cases]
     values = losses([each for each, _ in given])
     leaves = [each[name] for each, names in given for name in names]
-    vectors = list(map(cotangent, cases, values))
-    found = iter(torch.autograd.grad(values, leaves, vectors, allow_unused=True, materialize_grads=True))
+    found = iter(torch.autograd.grad(values, leaves, list(map(cotangent, cases)), allow_unused=True, materialize_grads=True))
     return [{"value": value.detach(), **{name: next(found) for name in names}} for value, (_, names) in zip(values, given, strict=True)]
 
 
