@@ -223,11 +223,12 @@ def spread(row: Row, forms: Iterable[Form], suits: Callable[[Variant], bool] = l
         chosen = {(v.form.name, name, choice.label) for name, choice in v.choices.items()}
         return chosen | {("", name, repr(value)) for name, value in v.options.items()}
 
-    left = [variant for variant in replace(row, forms=tuple(forms)).variants() if suits(variant)]
-    unseen, found = set().union(*map(shown, left)), []
+    left = [(variant, shown(variant)) for variant in replace(row, forms=tuple(forms)).variants() if suits(variant)]
+    unseen, found = set().union(*(shows for _, shows in left)), []
     while unseen:
-        found.append(max(left, key=lambda v: len(shown(v) & unseen)))
-        unseen -= shown(found[-1])
+        variant, shows = max(left, key=lambda each: len(each[1] & unseen))
+        found.append(variant)
+        unseen -= shows
     return found
 
 

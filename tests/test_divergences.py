@@ -1,6 +1,8 @@
 """Are the known divergences still what they are said to be? And does each excuse something?"""
 
 import math
+from fnmatch import fnmatchcase
+from functools import cache
 
 import pytest
 import torch
@@ -43,11 +45,14 @@ def _same(a: float, b: float) -> bool:
 @pytest.mark.parametrize("entry", DIVERGENCES, ids=lambda entry: entry.name)
 def test_it_matches_a_case(entry) -> None:
     """Every pattern matches some case of the matrix, or of the half-precision sweep."""
-    every = [case.id for case in matrix(FORMATS, ["cpu", "cuda"], 0)]
-    from fnmatch import fnmatchcase
-
-    unmatched = [p for p in entry.cases if "sweep" not in p and not any(fnmatchcase(case, p) for case in every)]
+    unmatched = [p for p in entry.cases if "sweep" not in p and not any(fnmatchcase(case, p) for case in ids())]
     assert not unmatched, f"{entry.name}: no case matches {unmatched}"
+
+
+@cache
+def ids() -> list[str]:
+    """Of every case of the matrix, on every device that an entry names."""
+    return [case.id for case in matrix(FORMATS, ["cpu", "cuda"], 0)]
 
 
 def test_names_are_unique() -> None:

@@ -27,11 +27,12 @@ Endings = Callable[[BadCall], list[tuple[Attempt, Outcome]]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The bad calls of the losses that the subject offers, those that differ in form alone together."""
     here = "cpu" in devices(metafunc.config)
+    calls = bad_calls()
     isolation()
     if "forms" in metafunc.fixturenames:
         subject = subject_of(metafunc.config)
         groups: dict[str, list[BadCall]] = {}
-        for bad in bad_calls().values():
+        for bad in calls.values():
             if here and hasattr(subject, bad.good.function):
                 groups.setdefault(f"{bad.good.loss}-{bad.argument}-{bad.fault}", []).append(bad)
         metafunc.parametrize("forms", groups.values(), ids=groups)
@@ -63,7 +64,7 @@ def endings(subject: Any) -> Endings:
 
 @cache
 def isolation() -> Isolation:
-    """The process that fatal work is done by; made while tests are collected."""
+    """The process that fatal work is done by; made while tests are collected, and after the calls, which it would have to draw again."""
     return Isolation()
 
 
