@@ -13,6 +13,8 @@ The recipe, and the measurements that it comes from (torch 2.13, CPU, two shared
   the spread of pairs of 1 ms falls from 10 to 60 % to 2 to 13 %.
 - *The smallest slowdown it could not have missed* stands in every row, and `same` needs the whole interval to lie
   within 5 %. Otherwise a row is `undecided`, which is a result.
+- *A difference is seen twice.* Where one of less than 10 % is claimed, tensors and tasks are made afresh and timed again,
+  and both times are judged together: where things lie in memory, and what else ran for some seconds, do not repeat.
 - *Ratios repeat.* Of six runs of `--quick`, one after the other, no two intervals of a row are disjoint (120 pairs of
   runs of a row); the ratio that one of two runs gives lies in the other's interval in 210 of 240.
 - *Canaries.* Each run times an identical twin, twins slowed by 5 and 10 %, and a plain copy. If one of them comes out

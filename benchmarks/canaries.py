@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from .clock import clock_for
-from .duel import Calls, Duel, Slowed
+from .duel import Calls, Duel, Slowed, confirmed, verdict_of
 from .limits import Copy
 from .verdict import Verdict
 
@@ -42,15 +42,16 @@ def known_step(device: torch.device, elements: int = 10_000) -> Callable[[], obj
 
 
 def canaries(device: torch.device, budget: float = 5.0, seed: int = 0) -> list[Canary]:
-    """All of them, at most about `budget` seconds each."""
+    """All of them, at most about `budget` seconds each, and as many more where one is asked again."""
     clock = clock_for(device)
-    step = Calls(known_step(device))
-    copy = Calls(Copy(1 << 20, device))  # itself against itself: two copies differ in where their memory lies
-    found = [
-        Canary("copy", "same", Duel(copy, copy, clock, seed=seed).settle(budget).verdict),
-        Canary("twin", "same", Duel(step, step, clock, TWENTY, seed=seed).settle(budget).verdict),
-    ]
-    for share in SLOWED:
-        slow = Duel(Slowed(step, share), step, clock, TWENTY, seed=seed).settle(budget).verdict
-        found.append(Canary(f"twin slowed by {share:.0%}", "slower", slow))
-    return found
+
+    def ask(name: str, share: float = 0.0) -> Canary:
+        def duel(seed: int = seed + 1) -> Duel:
+            # itself against itself: two copies differ in where their memory lies
+            task = Calls(Copy(1 << 20, device) if name == "copy" else known_step(device))
+            return Duel(Slowed(task, share) if share else task, task, clock, TWENTY, seed=seed)
+
+        verdict = verdict_of(confirmed(duel(seed).settle(budget), duel, budget))
+        return Canary(name, "slower" if share else "same", verdict)
+
+    return [ask("copy"), ask("twin"), *(ask(f"twin slowed by {share:.0%}", share) for share in SLOWED)]

@@ -191,7 +191,7 @@ def advice(results: list[Result]) -> Iterator[str]:
         timed = [r for r in rows if r.verdict is not None and (r.path == first.rival or r.verdict.word == "faster")]
         best = min(timed, key=lambda r: r.verdict.ratio if r.verdict and r.path != r.rival else 1.0, default=None)
         where = f"{first.workload}, {first.shape}" + ("" if first.dtype == "float32" else f", {first.dtype}")
-        share = f"{first.limit_share:.0%}" if first.pairs else ""
+        share = f"{first.limit_share:.0%}" if first.launches else ""
         yield (
             f"| `{first.loss}` | {where} | "
             + " | ".join(cells)

@@ -14,7 +14,7 @@ from .verdict import Pair, Verdict, undisturbed
 
 @dataclass
 class Result:
-    """One row. Times are seconds per call on the verdict's clock; `pairs` are the raw samples."""
+    """One row. Times are seconds per call on the verdict's clock; `launches` hold the raw pairs of samples."""
 
     id: str
     loss: str
@@ -41,13 +41,13 @@ class Result:
     compile_warm: float = math.nan
     calls: int = 0
     load: float = math.nan
-    pairs: list[Pair] = field(default_factory=list)
+    launches: list[list[Pair]] = field(default_factory=list)  # one, or two where a difference was to be seen again
     verdict: Verdict | None = None
     calm_rival_seconds: float = math.nan  # the rival's median in the calmest row of the case
     repeat: str = ""
 
     def _column(self, index: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.array([pair[index] for pair in undisturbed(self.pairs)])
+        return np.array([pair[index] for pairs in self.launches for pair in undisturbed(pairs)])
 
     @property
     def case(self) -> str:
@@ -57,7 +57,7 @@ class Result:
     @property
     def median(self) -> float:
         """Seconds per call in this row's own pairs."""
-        return float(np.median(self._column(0))) if self.pairs else math.nan
+        return float(np.median(self._column(0))) if self.launches else math.nan
 
     @property
     def seconds(self) -> float:
@@ -68,17 +68,17 @@ class Result:
     @property
     def rival_seconds(self) -> float:
         """Of the rival, in the same pairs."""
-        return float(np.median(self._column(4))) if self.pairs else math.nan
+        return float(np.median(self._column(4))) if self.launches else math.nan
 
     @property
     def spread(self) -> float:
         """The interquartile range as a share of the median."""
-        return float(np.subtract(*np.percentile(self._column(0), [75, 25]))) / self.median if self.pairs else math.nan
+        return float(np.subtract(*np.percentile(self._column(0), [75, 25]))) / self.median if self.launches else math.nan
 
     @property
     def faults(self) -> float:
         """Page faults per call."""
-        return float(np.mean(self._column(2))) if self.pairs else math.nan
+        return float(np.mean(self._column(2))) if self.launches else math.nan
 
     @property
     def ns_per_element(self) -> float:
@@ -115,7 +115,7 @@ class Result:
             "limit_share",
             "pays_after",
         )
-        found = asdict(self) | ({name: getattr(self, name) for name in derived} if self.pairs else {})
+        found = asdict(self) | ({name: getattr(self, name) for name in derived} if self.launches else {})
         return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
 
 

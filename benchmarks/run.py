@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
@@ -15,7 +16,7 @@ from .canaries import Canary, canaries
 from .clock import clock_for, retain_heap
 from .compiling import Cache, Compiling, compiled
 from .departures import Departure, departure
-from .duel import Duel
+from .duel import Duel, confirmed, verdict_of
 from .footprint import footprint
 from .paths import COMPILED, PATHS, function
 from .results import Result, load
@@ -88,7 +89,7 @@ class Run:
             self._contaminate(self.results, "canary: " + "; ".join(silent))
         for case in {r.case for r in self.results}:
             mine = [r for r in self.results if r.case == case]
-            calmest = min((r.rival_seconds for r in mine if r.pairs), default=math.nan)
+            calmest = min((r.rival_seconds for r in mine if r.launches), default=math.nan)
             if any(r.path == r.rival and r.verdict and r.verdict.flagged for r in mine):
                 self._contaminate(mine, "the rival differs from its own twin")
             for result in mine:
@@ -123,8 +124,14 @@ class Run:
         duel = Duel(step, rival, clock_for(self.device), seed=self.seed)
         runner(duel, duel.rounds(self.seconds))
         result.calls, result.load = duel.calls[0], load()
-        result.pairs, result.verdict = duel.raw, duel.verdict
+        duels = confirmed(duel, partial(self._afresh, step, rival), self.seconds)
+        result.launches, result.verdict = [each.raw for each in duels], verdict_of(duels)
         return result
+
+    def _afresh(self, step: Step, rival: Step) -> Duel:
+        """The same two paths at other tensors of the same numbers."""
+        inputs = inputs_of(step.case, self.device)
+        return Duel(step.at(inputs), rival.at(inputs), clock_for(self.device), seed=self.seed + 1)
 
     def _made(self, row: Row) -> tuple[Step, Compiling | None]:
         if self._inputs is None or self._inputs[0] != row.case:

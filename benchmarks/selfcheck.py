@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ import torch
 
 from .canaries import SLOWED, TWENTY
 from .clock import Task, clock_for, retain_heap
-from .duel import Calls, Duel, Slowed
+from .duel import Calls, Duel, Slowed, confirmed, verdict_of
 from .limits import Copy
 from .paths import function
 from .results import load
 from .step import Step, inputs_of
 from .verdict import as_json, upper_bound
-from .workloads import cases
+from .workloads import Case, cases
 
+CPU = torch.device("cpu")
 CASES = (
     ("cross_entropy-mnist-float32-both", "fused"),
     ("cross_entropy-imagenet-float32-both", "unfused"),
@@ -66,30 +68,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if ok else 1
 
 
-def tasks() -> dict[str, tuple[Task, Task]]:
+def tasks() -> dict[str, Callable[[], tuple[Task, Task]]]:
     """What meets its twin: shapes where overhead rules, shapes in cache, shapes beyond it, and a copy."""
-    device = torch.device("cpu")
     by_id = {case.id: case for case in cases(("quick", "default"))}
-    found: dict[str, tuple[Task, Task]] = {}
-    for case, path in CASES:
-        made = function(path, by_id[case].workload.loss)
-        assert made is not None
-        inputs = inputs_of(by_id[case], device)
-        found[f"{case}-{path}"] = (Step(made, by_id[case], inputs), Step(made, by_id[case], inputs))
-    copy = Copy(1 << 20, device)
-    return {**found, "copy-1MiB": (Calls(copy), Calls(copy))}
+    return {**{f"{case}-{path}": partial(_twins, by_id[case], path) for case, path in CASES}, "copy-1MiB": _copies}
+
+
+def _twins(case: Case, path: str) -> tuple[Task, Task]:
+    made, inputs = function(path, case.workload.loss), inputs_of(case, CPU)
+    assert made is not None
+    return Step(made, case, inputs), Step(made, case, inputs)
+
+
+def _copies() -> tuple[Task, Task]:
+    copy = Copy(1 << 20, CPU)
+    return Calls(copy), Calls(copy)
 
 
 def _trials(share: float, wanted: int, seconds: float) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     several = tasks()
+
+    def duel(name: str, seed: int) -> Duel:
+        task, twin = several[name]()
+        slowed, multiple = (Slowed(task, share), TWENTY) if share else (task, 1)
+        return Duel(slowed, twin, clock_for(CPU), multiple, seed=seed)
+
     while len(found) < wanted:
-        for name, (task, twin) in several.items():
-            slowed, multiple = (Slowed(task, share), TWENTY) if share else (task, 1)
+        for name in several:
             begun = time.perf_counter()
-            duel = Duel(slowed, twin, clock_for(torch.device("cpu")), multiple, seed=len(found)).settle(seconds)
-            about = {"task": name, "slowed": share, "took": round(time.perf_counter() - begun, 2), "load": load()}
-            found.append({**about, **as_json(duel.verdict)})
+            duels = confirmed(duel(name, len(found)).settle(seconds), partial(duel, name, wanted + len(found)), seconds)
+            about = {"task": name, "slowed": share, "took": round(time.perf_counter() - begun, 2), "load": load(), "launches": len(duels)}
+            found.append({**about, **as_json(verdict_of(duels))})
             if sys.stderr.isatty():
                 print(f"\r{share:.0%} slower: {len(found)}/{wanted}", end="", file=sys.stderr)
     return found[:wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,12 @@ class Step:
         self.case, self.inputs = case, inputs
         self.device = next(iter(inputs[0].values())).device
         self.options = {**case.workload.options, "reduction": reduction(case.workload.loss)}
+
+    def at(self, inputs: Inputs) -> Step:
+        """The same at other tensors."""
+        found = copy(self)
+        found.inputs = inputs
+        return found
 
     def __call__(self, index: int = 0) -> torch.Tensor:
         """The loss."""

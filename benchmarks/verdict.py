@@ -1,7 +1,7 @@
 """What pairs of timings say: a ratio, its interval, the slowdown they could not have missed, a verdict.
 
-The data of a comparison is one array per launch (a process, or a pair of them) of log(time / rival's time), one
-number per pair. Launches differ by more than their own sampling error, so both levels are resampled.
+The data of a comparison is one array per launch (a process, a pair of them, or the tasks made once) of log(time /
+rival's time), one number per pair. Launches differ by more than their own sampling error, so both levels are resampled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SAME = math.log(1.05)  # `same` needs the whole interval to lie within 5 % of 1
 RESAMPLES = 4000
 POWER = 1.2816  # standard errors between a threshold and an effect that is found 9 times in 10
 TAIL = 2.8070  # standard errors from the middle to the end of a 99.5 % interval
-PLAIN = 0.10  # a difference beyond it needs no more pairs
+PLAIN = 0.10  # a difference beyond it needs no more pairs, and need not be seen again
 ROUGH = 400  # resamples, where only the spread is asked for
 ENOUGH = 20  # undisturbed pairs; with fewer, all are used
 STALLED = 1.5  # wall over CPU time in one of the two only: something else ran in its place
@@ -42,8 +42,17 @@ class Verdict:
 
     def precise(self, share: float) -> bool:
         """Enough: a slowdown of `share` would have shown, or the difference is plain, and known to 5 %."""
-        plain = (self.low > 1 + PLAIN or self.high < 1 / (1 + PLAIN)) and self.high < (1 + PLAIN) * self.low
-        return self.detectable <= share or plain
+        return self.detectable <= share or (self.plain and self.high < (1 + PLAIN) * self.low)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the difference is beyond what chance, or where in memory a task lies, makes of identical code."""
+        return self.low > 1 + PLAIN or self.high < 1 / (1 + PLAIN)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it claims a difference that is to be seen again before it is believed."""
+        return self.flagged and not self.plain
 
     @property
     def flagged(self) -> bool:

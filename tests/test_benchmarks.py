@@ -15,7 +15,7 @@ import torch
 from benchmarks import report
 from benchmarks.canaries import Canary
 from benchmarks.clock import Sample
-from benchmarks.duel import Calls, Duel, Slowed
+from benchmarks.duel import Calls, Duel, Slowed, confirmed, verdict_of
 from benchmarks.footprint import footprint
 from benchmarks.paths import function, unfused
 from benchmarks.releases import Row as ReleaseRow
@@ -76,6 +76,29 @@ def test_identical_code_is_not_flagged() -> None:
 def test_a_difference_of_5_percent_is_flagged(factor: float, word: str) -> None:
     """However the times drift, the ratio of pairs shows it."""
     assert [duel(factor * 1e-3, 1e-3, seed=seed).verdict.word for seed in range(5)] == [word] * 5
+
+
+@pytest.mark.parametrize(
+    ("factors", "word"),
+    [
+        ((1.06, 1.0), ("same", "undecided")),  # of tasks that lie elsewhere it is gone
+        ((1.06, 1 / 1.06), ("undecided",)),
+        ((1.06, 1.05), ("slower",)),
+        ((1 / 1.06, 1 / 1.05), ("faster",)),
+        ((1.3, None), ("slower",)),  # plain: not asked again
+        ((1.0, None), ("same",)),
+    ],
+)
+def test_a_difference_is_seen_twice(factors: tuple[float, float | None], word: tuple[str, ...]) -> None:
+    """Less than 10 % is claimed only if tasks made afresh show it too."""
+    first, second = (None if f is None else duel(f * 1e-3, 1e-3, seed=seed, pairs=100) for seed, f in enumerate(factors))
+    assert first is not None
+
+    def afresh() -> Duel:
+        assert second is not None, "asked again"
+        return second
+
+    assert verdict_of(confirmed(first, afresh, 0.0)).word in word
 
 
 def test_the_interval_covers_the_truth() -> None:
@@ -264,7 +287,7 @@ def _measured(seed: int = 0) -> Run:
         }
         sizes = {"elements": 6, "input_bytes": 48, "must_move": 72, "checked": 0.5, "least_seconds": 1e-4}
         row = Result(id=f"l-w-float32-both-{path}", path=path, rival="fused", repeat="x", **about, **sizes)  # type: ignore[arg-type]
-        row.pairs, row.verdict, row.load = fought.raw, judge_pairs([fought.raw]), 0.0
+        row.launches, row.verdict, row.load = [fought.raw], judge_pairs([fought.raw]), 0.0
         run.results.append(row)
     return run
 
@@ -273,7 +296,7 @@ def test_a_verdict_can_be_recomputed_from_the_file() -> None:
     """The raw pairs that the JSON holds give the verdict that the table printed."""
     kept = json.loads(json.dumps(report.data(_measured())))
     for row in kept["rows"]:
-        again = judge_pairs([row["pairs"]])
+        again = judge_pairs(row["launches"])
         assert (again.word, again.ratio, again.low) == (
             row["verdict"]["word"],
             row["verdict"]["ratio"],
