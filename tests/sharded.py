@@ -23,7 +23,10 @@ WORLD = 4
 
 @dataclass(frozen=True)
 class Job:
-    """One call: the name by which its result is known, how many ranks share the logits, along which axes, and the call."""
+    """One call: the name by which its result is known, how many ranks share the logits, along which axes, and the call.
+
+    `misplaced` is an argument that lies split over the ranks where it should be whole on each.
+    """
 
     name: str
     ranks: int
@@ -34,6 +37,7 @@ class Job:
     weight: torch.Tensor | None
     options: dict[str, Any]
     cotangent: torch.Tensor
+    misplaced: str = ""
 
     def run(self, mesh: Any) -> dict[str, torch.Tensor]:
         """The value, and the gradient in the logits, gathered."""
@@ -42,8 +46,13 @@ class Job:
 
         input = distribute_tensor(self.input, mesh, [Shard(axis) for axis in self.axes]).detach().requires_grad_()
         as_logits = self.target.is_floating_point()  # class probabilities
-        target = distribute_tensor(self.target, mesh, [Shard(axis) if as_logits or axis == 0 else Replicate() for axis in self.axes])
-        weight = None if self.weight is None else distribute_tensor(self.weight, mesh, [Replicate() for _ in self.axes])
+        places = {
+            "target": [Shard(axis) if as_logits or axis == 0 else Replicate() for axis in self.axes],
+            "weight": [Replicate() for _ in self.axes],
+        }
+        places |= {self.misplaced: [Shard(0)]} if self.misplaced else {}
+        target = distribute_tensor(self.target, mesh, places["target"])
+        weight = None if self.weight is None else distribute_tensor(self.weight, mesh, places["weight"])
         with loss_parallel() if 1 in self.axes else nullcontext():
             value = getattr(F, self.function)(input, target, weight=weight, **self.options)
             (value * self._like(value)).sum().backward() if not isinstance(value, DTensor) else value.backward(self._like(value))

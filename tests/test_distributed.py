@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,23 +62,26 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Every pair of options in other dtypes, too, on all ranks, and a call with many classes; on a grid, by row and class. Class probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
+    Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and a call with many classes;
+    combinations on two or on four ranks in turn; on a grid, by row and class. Class probabilities lie as the logits do.
+    In range, ignore_index is asked with rows that have it.
     """
-    row, found = ROWS["CrossEntropyLoss"], []
-    pairs = {variant.name for variant in row.few()}
+    row, found, groups = ROWS["CrossEntropyLoss"], [], itertools.cycle((WORLD // 2, WORLD))
+    pairs = {variant.name: reduction for variant, reduction in zip(row.few(), itertools.cycle(row.reductions), strict=False)}
     for variant, reduction in itertools.product(row.variants(), row.reductions):
         plain = variant.form is row.forms[0] and not variant.options["label_smoothing"]
         axes = [axis for axis in ("by_row", "by_class") if variant.name in pairs or (plain and axis == "by_class")]
         target, ignore = variant.choices["target"].label, variant.options["ignore_index"]
         if variant.form.name in ("batch", "k1") and (target == "ignored" or ignore == -100):
-            for dtype in ("float64", *(OTHERS if variant.name in pairs else ())):
+            for dtype in ("float64", *(OTHERS if pairs.get(variant.name) == reduction else ())):
                 case = Case(row, variant, reduction, FORMATS[dtype], "cpu", "typical", seed)
                 form = Form(variant.form.name, {**variant.form.axes, **SIZES})
                 drawn = draw(row, replace(variant, form=form), "typical", case.format, seed)
                 if target == "ignored":
                     _ignore(IGNORED, drawn.arguments["target"], ignore, SIZES["C"])
                 case = elsewhere(case, replace(case.truth, drawn=drawn))
-                found += [Sharded(case, axis, ranks) for axis in axes for ranks in ((WORLD // 2, WORLD) if dtype == "float64" else (WORLD,))]
+                ranks = (WORLD,) if dtype != "float64" else (WORLD // 2, WORLD) if variant.name in pairs else (next(groups),)
+                found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
                     found.append(Sharded(case, "by_both", WORLD))
     for dtype, reduction in itertools.product(OTHERS, row.reductions):
@@ -96,13 +101,24 @@ def _ignore(rows: tuple[int, ...], target: IndexArray, index: int, classes: int)
 def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
     """Value and gradient of every case, gathered, are those of the definition."""
     asked = cases(request.config.getoption("--seed"))
-    found = run([each.job() for each in asked])
+    found = run([*(each.job() for each in asked), *misplaced(asked)])
     for each in asked:
         with subtests.test(each.id):
             got = attempt(SHARDED, each.id, lambda each=each: _value(found[each.id]))
             if got is not None:
                 eager = evaluate(function(each.case, torch.nn.functional), each.case)
                 judge(SHARDED, each.id, problems(each.case, got, eager))
+
+
+    for job in misplaced(asked):
+        with subtests.test(job.name):
+            assert re.search("Expected .*Replicate.* but got .*Shard", str(found[job.name])), f"{job.name} is not refused: {found[job.name]}"
+
+
+def misplaced(asked: Sequence[Sharded]) -> list[Job]:
+    """A call by class whose target, and one whose weight, is split where each rank must have all of it."""
+    able = [each.job() for each in asked if each.axis == "by_class" and each.id.startswith("CrossEntropyLoss-batch_weight-sum-float64")]
+    return [replace(able[0], name=f"{able[0].name}-misplaced_{argument}", misplaced=argument) for argument in ("target", "weight")]
 
 
 def _value(found: Any) -> Any:
