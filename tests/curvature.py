@@ -17,6 +17,7 @@ each: a second derivative is added up along several paths, whose terms need not 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
@@ -185,7 +186,8 @@ class Curvature:
         if self.here.chains:  # one more formula to go through, and a sum over the rows
             depth += K + np.log2(max(self.here.value.size, 2))
         for name, (want, scale, defined) in self._derivatives(reduction).items():
-            allowed = format.u * (abs(want) + depth * scale / self._doubt) + format.step
+            size = scale / self._doubt + self._straight * np.max(abs(self.cotangent(reduction) * self.here.factors(reduction)), initial=0)
+            allowed = format.u * (abs(want) + depth * size) + format.step
             found[name] = Budget(want, np.where(defined, allowed, np.inf), partial(np.logical_not, defined))
         return found
 
@@ -205,6 +207,22 @@ class Curvature:
         axis = 0 if given["input"].ndim == 1 else 1
         sure = np.exp(logits - logits.max(axis, keepdims=True))
         return float(1 - (sure / sure.sum(axis, keepdims=True)).max())
+
+    @cached_property
+    def _straight(self) -> float:
+        """What the norm of a triplet's distance would change by, if it did not turn: (p - 1) |d|**(p - 2) N**(1 - p) |v|.
+
+        Of it (p - 1) |d|**(2 p - 2) N**(1 - 2 p) |v| is taken away, nearly all where one feature is most of the distance.
+        """
+        if self.row.name != "TripletMarginLoss":
+            return 0.0
+        given, v, options, found = self.drawn.arguments, self.direction, self.drawn.options, [0.0]
+        p = options["p"]
+        for one, other in itertools.combinations(self.names, 2):
+            d = abs(given[one] - given[other] + options["eps"])
+            norm = (d**p).sum(-1, keepdims=True) ** (1 / p)
+            found.append(float(np.max(abs(p - 1) * d ** (p - 2) * norm ** (1 - p) * (abs(v[one]) + abs(v[other])))))
+        return max(found)
 
     def _derivatives(self, reduction: str) -> dict[str, tuple[FloatArray, float, FloatArray]]:
         """By quantity: the derivative, the size of what it is added up from, and where there is one."""
