@@ -135,9 +135,11 @@ def confirmed(first: Duel, afresh: Callable[[], Duel], budget: float) -> list[Du
     """The duel, and where what it claims is not plain, one more of the same tasks made afresh, for `budget` seconds.
 
     Where in memory a task lies, and what else runs for some seconds, tell identical code apart, by 2 to 7 %; and are
-    others the next time. The first tasks are still there, so the new ones lie elsewhere.
+    others the next time. The first tasks are still there, so the new ones lie elsewhere. A contaminated duel, whose
+    numbers say nothing, is fought once more in its own place.
     """
-    return [first, afresh().settle(budget)] if first.verdict.doubtful else [first]
+    fought = first if first.verdict.word != "contaminated" else afresh().settle(budget)
+    return [fought, afresh().settle(budget)] if fought.verdict.doubtful else [fought]
 
 
 def verdict_of(launches: Sequence[Duel]) -> Verdict:

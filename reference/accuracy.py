@@ -96,27 +96,34 @@ class Truth:
         with np.errstate(all="ignore"):
             return self.definition(**arguments, **options)
 
-    def _moved(self) -> Iterator[tuple[Loss, Loss]]:
+    def _moved(self) -> Iterator[tuple[str, Loss, Loss]]:
         """For each real argument and option, the loss where it is moved by K unit roundoffs, one way and the other.
 
-        All elements move up, or all down; where they act together, once more at random, lest they cancel. What an
-        option is added to (`Row.added`) moves by as much as the option: rounding the sum is rounding to its size.
+        All elements move up, or all down; where they act together, also at random, lest they cancel: these moves bear
+        the name of the argument. At the end at random once more, as by chance those cancel, too. What an option is
+        added to (`Row.added`) moves by as much as the option: rounding the sum is rounding to its size.
         """
         if self.regime == "kinks":  # exact, and not to be moved off them
             return
         rng = np.random.default_rng(seed_of(self.variant.name))
         options = self.drawn.options
-        alike = [True] if self.row.elementwise else [True, False]
-        for name, same in itertools.product(filter(self._movable, self.arguments), alike):
+        movable = list(filter(self._movable, self.arguments))
+
+        def moved(name: str, rng: np.random.Generator | None) -> tuple[Loss, Loss]:
             added = sum(abs(options.get(option, self.row.options[option][0])) for option, to in self.row.added.items() if name in to)
-            move = _each(partial(_one_move, None if same else rng, added), self._sizes.get(name, self.arguments[name]))
-            there, back = (
-                {**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1)
-            )
-            yield self._at(there, options), self._at(back, options)
+            move = _each(partial(_one_move, rng, added), self._sizes.get(name, self.arguments[name]))
+            there, back = ({**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1))
+            return self._at(there, options), self._at(back, options)
+
+        for name in movable:
+            yield "", *moved(name, None)
+            if not self.row.elementwise:
+                yield name, *moved(name, rng)
         for name in sorted(IN_UNITS & {n for n, v in options.items() if v}):
             more, less = (options[name] * (1 + s * K * number(self.format.u, self.loss.value)) for s in (1, -1))
-            yield self._at(self.arguments, {**options, name: more}), self._at(self.arguments, {**options, name: less})
+            yield "", self._at(self.arguments, {**options, name: more}), self._at(self.arguments, {**options, name: less})
+        for name in movable if not self.row.elementwise else ():
+            yield name, *moved(name, rng)
 
     def _movable(self, name: str) -> bool:
         """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
@@ -167,12 +174,18 @@ class Truth:
                     shift[name] = shift[name] + np.where(near[..., None], abs(partial) * (1 + self.depth * self.format.u), 0)
             for chain in loss.chains:  # logits are sums, too: rounded by d x in their terms, they move p by 2 p max |d x|
                 least[chain.of] = 2 * self.format.u * _finite(self._terms(chain)) * abs(loss.partials[chain.of])
-        inside = [(loss, loss)] if loss.hinge is not None or loss.chains else []
-        for there, back in itertools.chain(inside, self._moved()):
+        inside = [("", loss, loss)] if loss.hinge is not None or loss.chains else []
+        largest: dict[tuple[str, str], FloatArray] = {}  # of what a move at random makes of a partial
+        for at_random, there, back in itertools.chain(inside, self._moved()):
             with np.errstate(all="ignore"):
                 for name, partial in loss.partials.items():
                     ways = abs(there.partials[name] - partial), abs(back.partials[name] - partial)
-                    shift[name] = shift[name] + _known(np.fmax(*ways))
+                    change = _known(np.fmax(*ways))
+                    if at_random:
+                        before = largest.get((at_random, name), np.zeros_like(change))
+                        largest[at_random, name] = np.maximum(before, change)
+                        change = largest[at_random, name] - before
+                    shift[name] = shift[name] + change
                 found = {name: np.fmax(shift[name], least[name]) for name in shift}
             yield replace(loss, partials=found, sizes={}, denominator_partials={})
 

@@ -6,6 +6,7 @@ import json
 import math
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 from benchmarks import report
 from benchmarks.canaries import Canary
-from benchmarks.clock import Sample
+from benchmarks.clock import HostClock, Sample
 from benchmarks.duel import Calls, Duel, Slowed, confirmed, verdict_of
 from benchmarks.footprint import footprint
 from benchmarks.paths import function, unfused
@@ -99,6 +100,16 @@ def test_a_difference_is_seen_twice(factors: tuple[float, float | None], word: t
         return second
 
     assert verdict_of(confirmed(first, afresh, 0.0)).word in word
+
+
+def test_a_contaminated_duel_is_fought_again() -> None:
+    """And its numbers have no part in the verdict."""
+    first = duel(1e-3, 1e-3)
+    first.pairs = [(own, replace(other, wall=2 * other.wall)) for own, other in first.pairs]
+    assert first.verdict.word == "same"  # on a device's clock, where walls mean nothing
+    first.clock, second = HostClock(), duel(1.3e-3, 1e-3, seed=1)
+    assert first.verdict.word == "contaminated"
+    assert confirmed(first, lambda: second, 0.0) == [second]
 
 
 def test_the_interval_covers_the_truth() -> None:
