@@ -84,7 +84,8 @@ class Allocated:
         """Count."""
         if self.memory is None:
             self.profiler.__exit__(None, None, None)
-            self.bytes = sum(event.self_cpu_memory_usage for event in self.profiler.events() or ())
+            every = self.profiler.profiler.kineto_results.events()  # as events of operators torch 2.6 counts some twice
+            self.bytes = sum(event.nbytes() for event in every if event.name() == "[memory]")
         else:
             self.bytes = self.memory.memory_allocated() - self.before
 
