@@ -18,7 +18,9 @@ The recipe, and the measurements that it comes from (torch 2.13, CPU, two shared
 - *Ratios repeat.* Of six runs of `--quick`, one after the other, no two intervals of a row are disjoint (120 pairs of
   runs of a row); the ratio that one of two runs gives lies in the other's interval in 210 of 240.
 - *Canaries.* Each run times an identical twin, twins slowed by 5 and 10 %, and a plain copy. If one of them comes out
-  wrong, nothing else is believed. `python -m benchmarks.selfcheck` measures false alarms and power at length.
+  wrong, nothing else is believed. `python -m benchmarks.selfcheck` measures false alarms and power at length: of 300
+  comparisons of identical code it flagged none on a quiet machine, and 2 beside three busy processes; of 60 twins each
+  it called slower 59 and 60 that were by 5 %, and all that were by 10 %.
 - *Two releases meet live*, a process each, in several launches: what differs from process to process (memory layout;
   up to 4 %) is no part of a single process's spread. `python -m benchmarks.releases OLD_PYTHON NEW_PYTHON`.
 - *A limit, not only a rival.* The bytes that a loss must move, over the bandwidth of a plain copy of as many.

@@ -40,6 +40,21 @@ def _rows_of_infinity(case: Case, quantity: str) -> Any:
     return infinite.squeeze(classes) if case.reduction == "none" else infinite.any()
 
 
+def _smoothed_rows(case: Case, quantity: str) -> Any:
+    """The rows that have an infinite logit, or a class of infinite weight; of what all rows have a part in, everything."""
+    given = case.truth.arguments
+    if quantity == "value":
+        return np.isinf(case.truth.loss.reduce(case.reduction))
+    heavy, target = np.isinf(given.get("weight", np.ones(1))), given["target"]
+    if quantity != "input" or case.reduction == "mean" or (heavy.any() and target.dtype.kind == "f"):
+        return True
+    rows = _rows_of_infinity(case, quantity)
+    if heavy.any():
+        classes = np.where((target < 0) | (target >= heavy.size), 0, target)  # those of ignored rows
+        rows = rows | np.expand_dims(heavy[classes], min(1, given["input"].ndim - 1))
+    return rows
+
+
 def _infinite_lead(case: Case, quantity: str) -> Any:
     """Where input1 - input2 is no number of the format."""
     given = case.truth.arguments
@@ -198,7 +213,7 @@ got = F.cross_entropy(x, torch.tensor([0]), label_smoothing=1.0)
 """,
         gives=NAN,
         true=INF,
-        lost=lambda case, quantity: quantity != "value" or np.isinf(case.truth.loss.reduce(case.reduction)),
+        lost=_smoothed_rows,
     ),
     Divergence(
         "kl-zero-times-infinity",
