@@ -329,6 +329,15 @@ def test_a_silent_canary_takes_every_verdict_back(monkeypatch: pytest.MonkeyPatc
     assert {r.verdict.word for r in run.results if r.verdict} == {"contaminated"}
 
 
+@pytest.mark.parametrize("quick", cases(("quick",)), ids=lambda case: case.id)
+@pytest.mark.parametrize("path", ["fused", "unfused"])
+def test_the_quick_rows_are_timed(path: str, quick: Case) -> None:
+    """A budget that was made stricter may leave a path without its row."""
+    made = function(path, quick.workload.loss)
+    assert made is not None
+    assert not refusal(f"{quick.id}-{path}", "cpu", check(Step(made, quick, inputs_of(quick, CPU))))
+
+
 # -- releases ---------------------------------------------------------------------------------------------------
 
 
