@@ -54,7 +54,7 @@ def markdown(table: Mapping[Key, dict[str, Any]], about: str) -> str:
             "",
             f"{about}. The worst error over all cases of the matrix, in units of the error budget and in units in the",
             "last place, with the case that caused it. The budget, 1, is what a backward-stable computation may commit:",
-            "`reference/accuracy.py` argues it. Made by `pytest --accuracy FILE`.",
+            "`reference/accuracy.py` argues it. Made by `pytest --accuracy=FILE`.",
             "",
             "## Within the budget",
             "",
