@@ -17,7 +17,6 @@ each: a second derivative is added up along several paths, whose terms need not 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
@@ -218,7 +217,8 @@ class Curvature:
             return 0.0
         given, v, options, found = self.drawn.arguments, self.direction, self.drawn.options, [0.0]
         p = options["p"]
-        for one, other in itertools.combinations(self.names, 2):
+        pairs = [("anchor", "positive"), ("anchor", "negative"), *([("positive", "negative")] if options["swap"] else [])]
+        for one, other in pairs:
             d = abs(given[one] - given[other] + options["eps"])
             norm = (d**p).sum(-1, keepdims=True) ** (1 / p)
             found.append(float(np.max(abs(p - 1) * d ** (p - 2) * norm ** (1 - p) * (abs(v[one]) + abs(v[other])))))

@@ -108,8 +108,6 @@ def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> N
             if got is not None:
                 eager = evaluate(function(each.case, torch.nn.functional), each.case)
                 judge(SHARDED, each.id, problems(each.case, got, eager))
-
-
     for job in misplaced(asked):
         with subtests.test(job.name):
             assert re.search("Expected .*Replicate.* but got .*Shard", str(found[job.name])), f"{job.name} is not refused: {found[job.name]}"
