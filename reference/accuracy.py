@@ -261,6 +261,16 @@ class Truth:
 
     def value(self, reduction: str) -> Budget:
         """The value under `reduction` and its budget."""
+        if reduction not in self._values:
+            self._values[reduction] = self._value(reduction)
+        return self._values[reduction]
+
+    @cached_property
+    def _values(self) -> dict[str, Budget]:
+        """The budgets that were asked for, by reduction."""
+        return {}
+
+    def _value(self, reduction: str) -> Budget:
         loss, u = self.loss, self.format.u
         want = loss.reduce(reduction)
         if reduction == "none":
@@ -284,7 +294,22 @@ class Truth:
         return found
 
     def growing(self, reduction: str, cotangent: FloatArray) -> Iterator[dict[str, Budget]]:
-        """The same with ever wider budgets: the first lack the condition, are quick to find, and mostly enough."""
+        """The same with ever wider budgets: the first lack the condition, are quick to find, and mostly enough.
+
+        Asked again of the same cotangent, those that were found are there.
+        """
+        key = reduction, id(cotangent)  # which the iterator keeps
+        if key not in self._grown:
+            self._grown.clear()
+            self._grown[key] = itertools.tee(self._grow(reduction, cotangent), 1)[0]
+        return copy(self._grown[key])
+
+    @cached_property
+    def _grown(self) -> dict[tuple[str, int], Iterator[dict[str, Budget]]]:
+        """The budgets for the cotangent that was asked last, as far as they were asked for."""
+        return {}
+
+    def _grow(self, reduction: str, cotangent: FloatArray) -> Iterator[dict[str, Budget]]:
         found = self._unmoved(reduction, cotangent)
         yield found
         for shifted in self.shifted():
@@ -305,7 +330,9 @@ class Truth:
             return loss.gradients(cotangent, reduction, self._shapes, **how)
 
         wants, rounded = at(self.loss), {} if self.rounded is None else at(self.rounded)
-        sizes = {name: _known(a) for name, a in at(self.loss, absolute=True).items()}
+        whole = not (self.loss.chains or self.loss.sizes or self.loss.denominator_partials)  # each is of one term, but for sums
+        alone = whole and all(want.size == self.loss.partials[name].size for name, want in wants.items())
+        sizes = {name: _known(abs(a)) for name, a in (wants if alone else at(self.loss, absolute=True)).items()}
 
         @cache
         def slopes() -> dict[str, FloatArray]:
@@ -452,6 +479,17 @@ def compare(got: FloatArray, budget: Budget, format: Format) -> Verdict:
         problem="",
     )
     return replace(verdict, problem=_sentence(verdict)) if verdict.wrong else verdict
+
+
+def within(got: FloatArray, budget: Budget, format: Format, share: float = 1.0) -> bool:
+    """Whether every error is at most this share of what is allowed. Asked most often of numbers that all are finite and right."""
+    want = budget.want
+    if share >= 0 and got.shape == want.shape:
+        with np.errstate(all="ignore"):
+            error = abs(got - want)
+            if ((error <= share * budget.allowed) & (error < np.inf)).all():
+                return True
+    return compare(got, budget, format).ratio <= share
 
 
 def _sentence(v: Verdict) -> str:

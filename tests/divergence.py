@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
@@ -69,15 +69,14 @@ def in_release(specifier: str, version: str) -> bool:
 # -- what a case is held to -------------------------------------------------------------------------------------
 
 
-def widen(entries: list[Divergence], case: Case, quantity: str, budget: Budget, cotangent: FloatArray | None) -> Iterator[Budget]:
-    """The budget that a case of these entries is still held to, after narrower ones that are quicker to find."""
+def widen(
+    entries: list[Divergence], case: Case, quantity: str, budgets: Iterable[Budget], cotangent: FloatArray | None
+) -> Iterator[Budget]:
+    """What a case of these entries is still held to: without a departure its own `budgets`, excused; mostly the narrow ones will do."""
     truth = departed(case.truth, tuple(entry.departure for entry in entries if entry.departure is not None))
-    if truth is case.truth:
-        yield _excused(entries, case, quantity, budget)
-    elif cotangent is None:
-        yield _excused(entries, case, quantity, truth.value(case.reduction))
-    else:
-        yield from (_excused(entries, case, quantity, budgets[quantity]) for budgets in truth.growing(case.reduction, cotangent))
+    if truth is not case.truth:
+        budgets = [truth.value(case.reduction)] if cotangent is None else (b[quantity] for b in truth.growing(case.reduction, cotangent))
+    return (_excused(entries, case, quantity, budget) for budget in budgets)
 
 
 def _excused(entries: list[Divergence], case: Case, quantity: str, budget: Budget) -> Budget:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from reference.accuracy import Budget, Verdict, compare
+from reference.accuracy import Budget, Verdict, compare, within
 from reference.arithmetic import FloatArray
 from reference.loss import flatten
 
@@ -31,48 +32,63 @@ class Judge:
     ) -> None:
         """Raise unless `got` is within the budget, or within that of what torch is known to compute instead."""
         __tracebackhide__ = True
-        verdict = compare(got, budget, case.format)
-        if not verdict.problem:
-            self._record(case, quantity, verdict, "")
+        if self._passes(case, quantity, got, budget):
             return
-        entries, problem = applicable(case, quantity, self.torch_version), verdict
-        for known in widen(entries, case, quantity, budget, cotangent) if entries else ():
+        verdict = problem = compare(got, budget, case.format)
+        entries = applicable(case, quantity, self.torch_version)
+        for known in widen(entries, case, quantity, [budget], cotangent) if entries else ():
             problem = compare(got, known, case.format)
             if not problem.problem:
-                self._record(case, quantity, verdict, " + ".join(entry.name for entry in entries))
+                self._record(case, quantity, verdict, entries)
                 return
         raise AssertionError(explain(case, quantity, problem, entries))
 
     def gradients(self, case: Case, got: Mapping[str, FloatArray], cotangent: FloatArray) -> None:
-        """The same of gradients by argument, with budgets that grow until they say that all is well, or are whole.
+        """The same of gradients by argument, with budgets that grow until one decides, or they are whole.
 
-        All is well where the error is within a budget, and in its units no worse than what is recorded: in those of
-        the whole, which are larger, it is no worse either.
+        What is beyond a budget may be within as narrow a one of what torch is known to compute instead. Recorded is the
+        error in units of the budget that decided; but within the whole, unless it is at most half of a narrower one.
         """
         __tracebackhide__ = True
-        budgets: dict[str, Budget] = {}
-        for budgets in case.truth.growing(case.reduction, cotangent):
-            got = {n: g for n, g in got.items() if not compare(g, budgets[n], case.format).ratio <= self.settled(case)}
-            if not got:
+        truth, open, budgets = case.truth, dict(got), dict[str, Budget]()
+        known: dict[str, tuple[list[Divergence], Iterator[Budget]]] = {}
+        for budgets in truth.growing(case.reduction, cotangent):
+            open = {name: each for name, each in open.items() if not self._passes(case, name, each, budgets[name], most=0.5)}
+            if not open:
                 return
-        for name, each in got.items():
+            for name, each in [(n, g) for n, g in open.items() if not within(g, budgets[n], case.format)]:
+                if name not in known:
+                    entries = applicable(case, name, self.torch_version)
+                    own = (b[name] for b in truth.growing(case.reduction, cotangent))
+                    known[name] = entries, widen(entries, case, name, own, cotangent) if entries else iter(())
+                entries, others = known[name]
+                if any(within(each, other, case.format) for other in islice(others, 1)):
+                    self._record(case, name, compare(each, budgets[name], case.format), entries)
+                    del open[name]
+        for name, each in open.items():
             self(case, name, each, budgets[name], cotangent)
 
-    def settled(self, case: Case) -> float:
-        """The error, in units of a budget that is not the whole one, of which there is nothing to say or to record."""
-        recorded = self.worst.get((case.row.name, case.format.name, case.device, ""), {"rank": -1.0})["rank"]
-        return min(recorded, 1.0)
+    def _passes(self, case: Case, quantity: str, got: FloatArray, budget: Budget, most: float = 1.0) -> bool:
+        """Whether there is nothing more to say of it: it is recorded, or within so much of the budget, and then is."""
+        if within(got, budget, case.format, min(self._worst(case, []), 1.0)):
+            return True
+        verdict = compare(got, budget, case.format)
+        if verdict.ratio <= most:
+            self._record(case, quantity, verdict, [])
+        return verdict.ratio <= most
 
     def is_noise(self, case: Case, quantity: str) -> bool:
         """Whether two calls may differ, as torch is known to return what happened to be in memory."""
         return any(entry.noise is not None for entry in applicable(case, quantity, self.torch_version))
 
-    def _record(self, case: Case, quantity: str, verdict: Verdict, known_as: str) -> None:
+    def _worst(self, case: Case, entries: list[Divergence]) -> float:
+        return float(self.worst.get(_key(case, entries), {"rank": -1.0})["rank"])
+
+    def _record(self, case: Case, quantity: str, verdict: Verdict, entries: list[Divergence]) -> None:
         """The worst of what is within the budget, and of each known divergence (of numbers, if it has any)."""
-        key = (case.row.name, case.format.name, case.device, known_as)
-        rank = verdict.ratio if np.isfinite(verdict.ratio) or not known_as else -0.5
-        if rank > self.worst.get(key, {"rank": -1.0})["rank"]:
-            self.worst[key] = {
+        rank = verdict.ratio if np.isfinite(verdict.ratio) or not entries else -0.5
+        if rank > self._worst(case, entries):
+            self.worst[_key(case, entries)] = {
                 "rank": rank,
                 "ratio": verdict.ratio,
                 "ulps": verdict.ulps,
@@ -81,6 +97,10 @@ class Judge:
                 "got": verdict.got,
                 "want": verdict.want,
             }
+
+
+def _key(case: Case, entries: list[Divergence]) -> Key:
+    return case.row.name, case.format.name, case.device, " + ".join(entry.name for entry in entries)
 
 
 def explain(case: Case, quantity: str, verdict: Verdict, entries: list[Divergence]) -> str:

@@ -127,7 +127,7 @@ class Found:
         """A ball that reaches from what was returned to the truth, by way of what is known to be returned instead."""
         allowed = budget.allowed
         if self.losses.namespace is not None and (entries := applicable(self.case, quantity, torch.__version__)):
-            *_, known = widen(entries, self.case, quantity, budget, None if quantity == "value" else self._ones)
+            *_, known = widen(entries, self.case, quantity, [budget], None if quantity == "value" else self._ones)
             allowed = known.allowed + abs(known.want - budget.want)
         return Ball(got.astype(np.longdouble), np.asarray(allowed, dtype=np.longdouble))
 

@@ -141,7 +141,7 @@ def beyond(
     if not verdict.problem:
         return ""
     entries = applicable(case, name, torch.__version__)
-    for wider in widen(entries, case, name, budget, None if name == "value" else vector_of(case)) if entries else (budget,):
+    for wider in widen(entries, case, name, [budget], None if name == "value" else vector_of(case)) if entries else (budget,):
         held = stored(wider, format)
         near = [] if eager is None else [replace(held, want=array(eager))]
         if not all(compare(array(got), b, case.format).problem for b in (held, *near)):
