@@ -7,7 +7,7 @@ loses digits, and the budgets are `SLACK` times the matrix's: numbers that shoul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -69,7 +69,7 @@ class Call:
     seed: int = 0
     change: Callable[[Array], Any] = np.asarray
     only: str = ""
-    _budgets: dict[str, Budgets] = field(default_factory=dict, init=False)
+    _wide: dict[str, FloatArray] = field(default_factory=dict, init=False)  # cotangents in the arithmetic of the truth
     _cotangents: dict[str, FloatArray] = field(default_factory=dict, init=False)
     _vectors: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
 
@@ -139,14 +139,23 @@ class Call:
             self._vectors[reduction] = tensor(self.cotangent(reduction), self.format, self.device)
         return self._vectors[reduction]
 
-    def budgets(self, reduction: str) -> Budgets:
-        """Of the value and, by argument, of the gradients."""
-        if reduction not in self._budgets:
-            cotangent = self.cotangent(reduction).astype(self.truth.loss.value.dtype)
-            found = self.truth.gradients(reduction, cotangent)
-            wanted = {"value": self.truth.value(reduction), **{name: found[name] for name in self.differentiable}}
-            self._budgets[reduction] = {name: replace(b, allowed=SLACK * b.allowed) for name, b in wanted.items()}
-        return self._budgets[reduction]
+    def problems(self, outcome: Outcome, reduction: str, beside: Outcome | None = None, than: str = "") -> list[str]:
+        """What is wrong with an outcome, a sentence each: beside the truth, or beside another outcome."""
+        wants, open, said = {} if beside is None else beside.arrays(), outcome.arrays(), dict[str, str]()
+        for budgets in self._growing(reduction):
+            held = {name: replace(b, want=wants.get(name, b.want), allowed=SLACK * b.allowed) for name, b in budgets.items() if name in open}
+            said = {name: problem for name, got in open.items() if (problem := compare(got, held[name], self.format).problem)}
+            open = {name: open[name] for name in said}
+            if not open:
+                break
+        return [f"{'the value' if name == 'value' else f'the gradient of {name}'}{than} {problem}" for name, problem in said.items()]
+
+    def _growing(self, reduction: str) -> Iterator[Budgets]:
+        """Budgets of the value and, by argument, of the gradients; the first are quick to find, and mostly enough."""
+        if reduction not in self._wide:
+            self._wide[reduction] = self.cotangent(reduction).astype(self.truth.loss.value.dtype)
+        value = self.truth.value(reduction)
+        return ({"value": value, **budgets} for budgets in self.truth.growing(reduction, self._wide[reduction]))
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ class Outcome:
     gradients: dict[str, torch.Tensor]
 
     def arrays(self) -> dict[str, FloatArray]:
-        """The numbers, under the names that `Call.budgets` gives them."""
+        """The numbers, under the names that budgets have."""
         return {"value": array(self.value), **{name: array(g) for name, g in self.gradients.items()}}
 
 
@@ -188,15 +197,6 @@ def gradients(
         if leaves
         else []
     )
-
-
-def problems(outcome: Outcome, budgets: Budgets, format: Format, than: str = "") -> list[str]:
-    """What is wrong with an outcome, a sentence each."""
-    return [
-        f"{'the value' if name == 'value' else f'the gradient of {name}'}{than} {verdict.problem}"
-        for name, got in outcome.arrays().items()
-        if (verdict := compare(got, budgets[name], format)).problem
-    ]
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

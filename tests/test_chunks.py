@@ -20,7 +20,7 @@ import torch
 from reference.catalog import ROWS, Form
 from reference.formats import FORMATS
 
-from .calls import Call, Outcome, gradients, problems
+from .calls import Call, Outcome, gradients
 from .options import devices, formats
 from .subject import Tensors
 from .test_ways import CHUNKS, chunkable
@@ -138,7 +138,7 @@ def test_chunks_are_right_whatever_is_asked(what: str, size: str, way: str, dtyp
     before, was = torch.get_rng_state(), {name: tensor.clone() for name, tensor in call.given().items()}
     for outcome in ASKED[what](call, _function(call, reduction, **CHUNKS[way]), reduction):
         assert outcome.value.dtype == getattr(torch, dtype)
-        assert not (wrong := problems(outcome, call.budgets(reduction), call.format)), wrong
+        assert not (wrong := call.problems(outcome, reduction)), wrong
     assert torch.equal(torch.get_rng_state(), before), "a random number is drawn"
     assert all(torch.equal(tensor, was[name]) for name, tensor in call.given().items()), "an argument is written to"
 
@@ -156,7 +156,7 @@ def test_a_second_backward(reduction: str, retained: bool, device: str) -> None:
                 _outcome(call, value, given, reduction, retain=True)
         else:
             outcome = _outcome(call, value, given, reduction, retain=True)
-            assert not (wrong := problems(outcome, call.budgets(reduction), call.format)), f"time {turn + 1}: {wrong}"
+            assert not (wrong := call.problems(outcome, reduction)), f"time {turn + 1}: {wrong}"
 
 
 ACCUMULATED = {
@@ -179,7 +179,7 @@ def test_chunks_accumulate_in_a_dtype(dtype: str, accumulated: str, policy: str,
         given = _leaves(call)
         if accumulated in ACCUMULATED[dtype]:
             outcome = _outcome(call, function(given), given, reduction)
-            assert not (wrong := problems(outcome, call.budgets(reduction), call.format)), wrong
+            assert not (wrong := call.problems(outcome, reduction)), wrong
         else:
             with pytest.raises(RuntimeError, match=f"supports float32 acc_dtype .* got torch.{accumulated}"):
                 function(given)

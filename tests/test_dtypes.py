@@ -17,7 +17,7 @@ import torch
 from reference.catalog import ROWS, Row, Variant
 from reference.formats import FORMATS
 
-from .calls import Call, problems, run, spread
+from .calls import Call, run, spread
 from .dtype_departures import DTYPE_DEPARTURES
 from .dtypes import EVERY, FLOATS, PROMOTING_SIGNS, TAKES, held, taken
 from .isolated import afresh
@@ -171,7 +171,7 @@ def problem(mixed: Mixed, reduction: str, subject: Any) -> str:
         return f"is taken, and gives {got.value.dtype}"
     wrong = [] if got.value.dtype == wanted else [f"has dtype {got.value.dtype}, not {wanted}"]
     wrong += [f"the gradient of {n} has dtype {g.dtype}" for n, g in got.gradients.items() if g.dtype != given[n].dtype]
-    return "; ".join(wrong + problems(got, call.budgets(reduction), call.format))
+    return "; ".join(wrong + call.problems(got, reduction))
 
 
 def promoted(call: Call, given: dict[str, torch.Tensor]) -> torch.dtype:

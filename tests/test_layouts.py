@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -19,7 +19,7 @@ from reference.catalog import ROWS, Form, Row, Variant
 from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
-from .calls import Call, Outcome, implemented, problems, run, same, same_bits, spread
+from .calls import Call, Outcome, implemented, run, same, same_bits, spread
 from .known import Known, changed, elsewhere, unexpected
 from .layout_departures import LAYOUT_DEPARTURES
 from .layouts import CLASS_IMAGES, CLASS_VOLUMES, IMAGES, LAYOUTS, VOLUMES, repeated
@@ -189,10 +189,7 @@ def laid_out(call: Call, chosen: dict[str, str], reduction: str, subject: Any) -
         return f"{type(refusal).__name__}: {refusal}"
     found = []
     if not same(got, plain):
-        around = {name: replace(call.budgets(reduction)[name], want=array) for name, array in plain.arrays().items()}
-        found = problems(got, call.budgets(reduction), call.format) or problems(
-            got, around, call.format, ", beside the contiguous call's,"
-        )
+        found = call.problems(got, reduction) or call.problems(got, reduction, plain, ", beside the contiguous call's,")
     if len(chosen) > 1 and subject is torch.nn.functional and has_module(call.row, given):
         module = call_module(call.row, call.variant, given, reduction)
         equal = same_bits(module, got.value) or not repeats(f"{call.id} {reduction}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
 from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
-from .calls import Call, Outcome, gradients, problems, run, same, same_bits, spread
+from .calls import Call, Outcome, gradients, run, same, same_bits, spread
 from .options import devices, offered, takes
 
 
@@ -66,8 +65,7 @@ def test_a_gradient_that_keeps_its_graph_is_the_same(function: Act, subject: Any
     found = torch.autograd.grad(value, asking(given), cotangent, create_graph=True, materialize_grads=True)
     got = Outcome(value.detach(), {name: g.detach() for name, g in zip(names(given), found, strict=True)})
     if not same(got, plain):
-        around = {name: replace(call.budgets(function.reduction)[name], want=array) for name, array in plain.arrays().items()}
-        wrong = problems(got, around, call.format, ", beside that without a graph,")
+        wrong = call.problems(got, function.reduction, plain, ", beside that without a graph,")
         assert not wrong, f"{function.id}: " + "; ".join(wrong)
 
 
@@ -118,10 +116,9 @@ def test_threads_change_rounding_at_most(parallel: Call, reduction: str, subject
         torch.set_num_threads(before)
     if not repeats(f"{call.id} {reduction}"):
         return  # nor is it always right: the matrix says how far off
-    wrong = problems(one, call.budgets(reduction), call.format)
+    wrong = call.problems(one, reduction)
     assert not wrong, f"{call.id} {reduction}: " + "; ".join(wrong)
     assert same(three, again), f"{call.id} {reduction}: two runs on three threads differ"
     if not same(one, three):
-        around = {name: replace(call.budgets(reduction)[name], want=array) for name, array in one.arrays().items()}
-        wrong = problems(three, around, call.format, " on three threads, beside that on one,")
+        wrong = call.problems(three, reduction, one, " on three threads, beside that on one,")
         assert not wrong, f"{call.id} {reduction}: " + "; ".join(wrong)

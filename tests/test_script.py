@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from . import habits
-from .calls import Call, Outcome, gradients, problems, same
+from .calls import Call, Outcome, gradients, same
 from .habits import Habit
 from .modules import Made, calls, leaves, made
 from .subject import ADAPTERS, Tensors
@@ -84,7 +84,7 @@ def _judge(call: Call, asked: str, reduction: str, scripted: torch.Tensor, eager
         Outcome(value.detach(), dict(zip(asking, gradients(value, [*asking.values()], call.vector(reduction)), strict=True)))
         for value in (scripted, eager)
     ]
-    wrong = [] if same(*found) else problems(found[0], call.budgets(reduction), call.format)
+    wrong = [] if same(*found) else call.problems(found[0], reduction)
     assert not wrong, f"{asked}: {wrong}; scripted {found[0]}, in eager mode {found[1]}"
 
 

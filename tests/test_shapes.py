@@ -16,7 +16,7 @@ from reference.catalog import CATALOG, Row
 from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
-from .calls import Call, implemented, problems, run, same_bits, spread
+from .calls import Call, implemented, run, same_bits, spread
 from .known import Known, elsewhere, unexpected
 from .options import devices, formats, offered, takes
 from .shape_departures import SHAPE_DEPARTURES
@@ -98,7 +98,7 @@ def test_broadcast(stretched: tuple[Call, str], subject: Any) -> None:
     said = []
     for reduction in call.row.reductions:
         try:
-            wrong = "; ".join(problems(run(subject, call, call.given(), reduction), call.budgets(reduction), call.format))
+            wrong = "; ".join(call.problems(run(subject, call, call.given(), reduction), reduction))
         except (RuntimeError, ValueError) as refusal:
             wrong = f"{type(refusal).__name__}: {refusal}"
         said.append(unexpected(f"{call.id}-{what} {reduction}", wrong, SHAPE_DEPARTURES))
@@ -149,7 +149,7 @@ def problem(call: Call, reduction: str, subject: Any) -> str:
         wanted = (tuple(like.shape), next(iter(call._tensors.values())).dtype, next(iter(given.values())).device)
         if found != wanted:
             return f"{name} is of {found}, not {wanted}"
-    wrong = problems(got, call.budgets(reduction), call.format)
+    wrong = call.problems(got, reduction)
     if subject is torch.nn.functional and has_module(call.row, given):
         wrong += (
             []

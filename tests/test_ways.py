@@ -62,9 +62,7 @@ def judge_gradients(judge: Judge, at: Case, value: torch.Tensor, given: dict[str
     value.backward(tensor(cotangent, at.format, at.device))
     wide = cotangent.astype(at.truth.loss.value.dtype)
     judge(at, "value", array(value), at.truth.value(at.reduction))
-    for name, budget in at.truth.gradients(at.reduction, wide).items():
-        if name in given and given[name].requires_grad:
-            judge(at, name, array(given[name].grad), budget, wide)
+    judge.gradients(at, {name: array(t.grad) for name, t in given.items() if t.requires_grad}, wide)
 
 
 # -- linear cross entropy in chunks -----------------------------------------------------------------------------
