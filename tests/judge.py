@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.accuracy import Budget, Verdict, compare, within
+from reference.accuracy import Budget, Verdict, compare, surely_within, within
 from reference.arithmetic import FloatArray
 from reference.loss import flatten
 
@@ -32,9 +32,9 @@ class Judge:
     ) -> None:
         """Raise unless `got` is within the budget, or within that of what torch is known to compute instead."""
         __tracebackhide__ = True
-        if self._passes(case, quantity, got, budget):
+        verdict = problem = self._verdict(case, quantity, got, budget)
+        if verdict is None or problem is None:
             return
-        verdict = problem = compare(got, budget, case.format)
         entries = applicable(case, quantity, self.torch_version)
         for known in widen(entries, case, quantity, [budget], cotangent) if entries else ():
             problem = compare(got, known, case.format)
@@ -53,29 +53,33 @@ class Judge:
         truth, open, budgets = case.truth, dict(got), dict[str, Budget]()
         known: dict[str, tuple[list[Divergence], Iterator[Budget]]] = {}
         for budgets in truth.growing(case.reduction, cotangent):
-            open = {name: each for name, each in open.items() if not self._passes(case, name, each, budgets[name], most=0.5)}
+            for name, each in list(open.items()):
+                verdict = self._verdict(case, name, each, budgets[name], most=0.5)
+                if verdict is None:
+                    del open[name]
+                elif verdict.problem:
+                    if name not in known:
+                        entries = applicable(case, name, self.torch_version)
+                        own = (b[name] for b in truth.growing(case.reduction, cotangent))
+                        known[name] = entries, widen(entries, case, name, own, cotangent) if entries else iter(())
+                    entries, others = known[name]
+                    if any(within(each, other, case.format) for other in islice(others, 1)):
+                        self._record(case, name, verdict, entries)
+                        del open[name]
             if not open:
                 return
-            for name, each in [(n, g) for n, g in open.items() if not within(g, budgets[n], case.format)]:
-                if name not in known:
-                    entries = applicable(case, name, self.torch_version)
-                    own = (b[name] for b in truth.growing(case.reduction, cotangent))
-                    known[name] = entries, widen(entries, case, name, own, cotangent) if entries else iter(())
-                entries, others = known[name]
-                if any(within(each, other, case.format) for other in islice(others, 1)):
-                    self._record(case, name, compare(each, budgets[name], case.format), entries)
-                    del open[name]
         for name, each in open.items():
             self(case, name, each, budgets[name], cotangent)
 
-    def _passes(self, case: Case, quantity: str, got: FloatArray, budget: Budget, most: float = 1.0) -> bool:
-        """Whether there is nothing more to say of it: it is recorded, or within so much of the budget, and then is."""
-        if within(got, budget, case.format, min(self._worst(case, []), 1.0)):
-            return True
+    def _verdict(self, case: Case, quantity: str, got: FloatArray, budget: Budget, most: float = 1.0) -> Verdict | None:
+        """None if the error is within so much of the budget, and recorded: then there is nothing more to say of it."""
+        if surely_within(got, budget, min(self._worst(case, []), 1.0)):
+            return None
         verdict = compare(got, budget, case.format)
-        if verdict.ratio <= most:
-            self._record(case, quantity, verdict, [])
-        return verdict.ratio <= most
+        if verdict.ratio > most:
+            return verdict
+        self._record(case, quantity, verdict, [])
+        return None
 
     def is_noise(self, case: Case, quantity: str) -> bool:
         """Whether two calls may differ, as torch is known to return what happened to be in memory."""
