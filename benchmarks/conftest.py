@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--row-seconds",
         type=float,
-        help="time a row for at most so long (default: 6, with --quick 3; most need less than 1)",
+        help="time a row for at most so long (default: 4, with --quick 3; most need less than 1)",
     )
     group.addoption(
         "--heap",
@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="whether freed memory is kept, so that no time goes into page faults (default: retained)",
     )
     group.addoption(
-        "--matrix", action="store_true", help="hold the compiled paths to every variant of every loss, too: slow"
+        "--matrix", action="store_true", help="hold the composed and the compiled paths to the matrix, too: slow"
     )
     group.addoption("--speed-report", metavar="DIR", help="write report.md, report.json with the raw pairs, and plots")
     group.addoption(
@@ -104,7 +104,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     given = [a for a in config.invocation_params.args if a in ("--large", "--growth", "--quick")]
     made = Run(
         _device(config),
-        seconds=option("--row-seconds") or (3.0 if option("--quick") else 6.0),
+        seconds=option("--row-seconds") or (3.0 if option("--quick") else 4.0),
         seed=option("--seed", default=0),
         retain=option("--heap") == "retained",
         repeat=" ".join(["pytest benchmarks", *given]),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .clock import SHORTEST, Clock, HostClock, Sample, Task, batch
-from .verdict import ROUGH, Pair, Verdict, judge_pairs
+from .verdict import Pair, Verdict, judge_pairs
 
 FEWEST = 40  # pairs; fewer tell too little of their own spread
 FINEST = 0.035  # a slowdown of 5 % is to be found with some to spare
@@ -114,7 +114,7 @@ class Duel:
         """
         end = time.perf_counter() + budget
         while time.perf_counter() < end:
-            if len(self.pairs) >= FEWEST and judge_pairs([self.raw], resamples=ROUGH).precise(share):
+            if len(self.pairs) >= FEWEST and judge_pairs([self.raw]).precise(share):
                 break
             left = int((end - time.perf_counter()) / self.pair_seconds)
             self.run(max(1, min(left, 5 + len(self.pairs) // 3)))

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .verdict import ROUGH, Pair, Verdict, as_json, judge_pairs, logs_of, signs, undisturbed
+from .verdict import Pair, Verdict, as_json, judge_pairs, logs_of, signs, undisturbed
 from .workloads import TIERS, cases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,7 +186,7 @@ def _pairs(draw_one: Callable[[], Pair], pairs: int, seconds: float) -> Iterator
     """So many pairs, and more while they leave a slowdown of 4 % unseen and there is time: as in `duel.settle`."""
     found: list[Pair] = []
     end = time.monotonic() + seconds
-    while len(found) < pairs or (time.monotonic() < end and not judge_pairs([found], resamples=ROUGH).precise(FINE)):
+    while len(found) < pairs or (time.monotonic() < end and not judge_pairs([found]).precise(FINE)):
         for _ in range(max(pairs // 4, len(found) // 3, 1)):
             found.append(draw_one())
             yield found[-1]

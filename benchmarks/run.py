@@ -43,7 +43,8 @@ def rows(cases: list[Case], paths: tuple[str, ...]) -> Iterator[Row]:
     """Every case with every path that offers its loss; the first of them is the rival of the others."""
     for case in cases:
         asked = [p for p in paths if not case.workload.paths or p in case.workload.paths or p not in PATHS]
-        if paths == PATHS and (case.mode != "both" or case.dtype != "float32"):  # to compile takes most of the time: on request
+        unasked = case.mode != "both" or case.dtype != "float32" or not case.workload.compile
+        if paths == PATHS and unasked:  # to compile takes most of the time
             asked = [p for p in asked if p not in COMPILED]
         yield from (Row(case, path) for path in asked if function(path, case.workload.loss) is not None)
 

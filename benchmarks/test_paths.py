@@ -1,8 +1,8 @@
 """Are the paths that are timed losses at all? Subjects of the matrix like any other: each case, value and gradient.
 
-By default the composition of elementary operations, at typical inputs; with `--matrix` at all, extreme ones included,
-and the compiled paths too, where each shape and each pair of options takes a second or more: every pair at typical
-inputs, every regime at a plain call. Where the composed path is legitimately worse, `path_divergences` says why.
+Asked with `--matrix`: of the composition of elementary operations at every case, extreme ones included; of the compiled
+paths, where each shape and each pair of options takes a second or more, at every pair of options at typical inputs, and
+at every regime of a plain call. Where the composed path is legitimately worse, `path_divergences` says why.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def cases(path: str, config: pytest.Config) -> Iterator[Case]:
     offered = [row for row in CATALOG if function(path, row.function)]
     every = matrix(["float32"], ["cpu"], config.getoption("--seed", default=0), rows=offered)
     if path in COMPILED:
-        return (case for case in every if config.getoption("--matrix") and _is_worth_compiling(case))
-    return (case for case in every if config.getoption("--matrix") or case.regime == "typical")
+        return filter(_is_worth_compiling, every)
+    return every
 
 
 def _is_worth_compiling(case: Case) -> bool:
@@ -63,9 +63,12 @@ def _is_worth_compiling(case: Case) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test per path, case and question."""
     if "path_case" in metafunc.fixturenames:
-        paths = [] if metafunc.config.getoption("--quick") else ["unfused", *COMPILED]
-        found = [(path, case, of) for path in paths for case in cases(path, metafunc.config) for of in QUESTIONS]
-        metafunc.parametrize(("path", "path_case", "of"), found, ids=[f"{path}-{case.id}-{of}" for path, case, of in found])
+        names = "path", "path_case", "of"
+        if not metafunc.config.getoption("--matrix"):
+            metafunc.parametrize(names, [pytest.param(None, None, None, marks=pytest.mark.skip(reason="it is asked with --matrix"))])
+            return
+        found = [(path, case, of) for path in ("unfused", *COMPILED) for case in cases(path, metafunc.config) for of in QUESTIONS]
+        metafunc.parametrize(names, found, ids=[f"{path}-{case.id}-{of}" for path, case, of in found])
 
 
 @pytest.fixture(scope="module")

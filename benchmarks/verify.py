@@ -6,6 +6,7 @@ The budget is that of the matrix (`reference.accuracy`). A path that is wrong is
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 import reference
-from reference.accuracy import Budget, Truth, compare
+from reference.accuracy import Budget, Truth, Verdict, compare
 from reference.arithmetic import exp, log_softmax
 from reference.formats import FORMATS
 from reference.loss import Loss
@@ -46,11 +47,14 @@ def check(step: Step) -> Checked:
         said = str(error).strip().splitlines() or [""]
         return Checked(np.inf, np.inf, f"raises {type(error).__name__}: {said[0][:200]}")
     workload, dtype = step.case.workload, step.case.dtype
-    truth = _truth(workload, dtype)
     names = [n for n, t in step.inputs[0].items() if t.requires_grad]
-    found = {"value": loss, **dict(zip(names, gradients, strict=True))}
-    verdicts = {name: compare(_array(found[name]), budget, FORMATS[dtype]) for name, budget in truth.items()}
-    problem = next((f"{name}: {verdict.problem}" for name, verdict in verdicts.items() if verdict.problem), "")
+    found = {name: _array(tensor) for name, tensor in zip(["value", *names], [loss, *gradients], strict=True)}
+    problem, verdicts = "", dict[str, Verdict]()
+    for budgets in _budgets(_truth(workload, dtype), reduction(workload.loss)):
+        verdicts = {name: compare(got, budgets[name], FORMATS[dtype]) for name, got in found.items()}
+        problem = next((f"{name}: {verdict.problem}" for name, verdict in verdicts.items() if verdict.problem), "")
+        if not problem:
+            break
     return Checked(verdicts["value"].ratio, max(verdicts[name].ratio for name in names), problem)
 
 
@@ -61,17 +65,22 @@ def refusal(row: str, device: str, checked: Checked) -> str:
     return checked.problem if checked.value > 1 or checked.gradients > allowed else ""
 
 
+ONE = np.ones(())
+
+
+def _budgets(truth: Truth, how: str) -> Iterator[dict[str, Budget]]:
+    """Of the value and, ever wider, of the gradients."""
+    return ({"value": truth.value(how), **gradients} for gradients in truth.growing(how, ONE))
+
+
 @functools.lru_cache(maxsize=2)
-def _truth(workload: Workload, dtype: str) -> dict[str, Budget]:
-    """The oracle's value and gradients at the workload's inputs, with their budgets."""
+def _truth(workload: Workload, dtype: str) -> Truth:
+    """The oracle's at the workload's inputs."""
     drawn = workload.draw(dtype)
     definition: Any = getattr(reference, workload.loss).definition
     if workload.loss == "ctc_loss":
         definition = _ctc_of_logits
-    truth = Truth(workload.row, workload.variant, drawn, FORMATS[dtype], "typical", definition)
-    how = reduction(workload.loss)
-    gradients = truth.gradients(how, np.ones(()))
-    return {"value": truth.value(how), **{name: gradients[name] for name in workload.differentiable}}
+    return Truth(workload.row, workload.variant, drawn, FORMATS[dtype], "typical", definition)
 
 
 def _ctc_of_logits(log_probs: Any, *args: Any, **options: Any) -> Loss:

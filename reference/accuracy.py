@@ -298,16 +298,15 @@ class Truth:
 
         Asked again of the same cotangent, those that were found are there.
         """
-        key = reduction, id(cotangent)  # which the iterator keeps
-        if key not in self._grown:
-            self._grown.clear()
-            self._grown[key] = itertools.tee(self._grow(reduction, cotangent), 1)[0]
-        return copy(self._grown[key])
+        asked = self._asked
+        if not asked or asked[0][0] != reduction or asked[0][1] is not cotangent:
+            asked[:] = [(reduction, cotangent, itertools.tee(self._grow(reduction, cotangent), 1)[0])]
+        return copy(asked[0][2])
 
     @cached_property
-    def _grown(self) -> dict[tuple[str, int], Iterator[dict[str, Budget]]]:
-        """The budgets for the cotangent that was asked last, as far as they were asked for."""
-        return {}
+    def _asked(self) -> list[tuple[str, FloatArray, Iterator[dict[str, Budget]]]]:
+        """The reduction and the cotangent that were asked last, and the budgets for them, as far as they were."""
+        return []
 
     def _grow(self, reduction: str, cotangent: FloatArray) -> Iterator[dict[str, Budget]]:
         found = self._unmoved(reduction, cotangent)

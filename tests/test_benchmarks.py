@@ -24,7 +24,7 @@ from benchmarks.releases import unlike
 from benchmarks.results import Result
 from benchmarks.run import Row, Run, rival_of, rows
 from benchmarks.step import Step, inputs_of
-from benchmarks.verdict import CONFIDENCE, Pair, judge, judge_pairs, signs, undisturbed, upper_bound
+from benchmarks.verdict import CONFIDENCE, Pair, judge, judge_pairs, resampled, signs, undisturbed, upper_bound
 from benchmarks.verify import check, refusal
 from benchmarks.workloads import TIERS, WORKLOADS, Case, Workload, cases
 
@@ -117,6 +117,18 @@ def test_the_interval_covers_the_truth() -> None:
     rng = np.random.default_rng(0)
     found = [judge([math.log(1.2) + rng.laplace(0, 0.1, 60)]) for _ in range(100)]
     assert sum(not v.low <= 1.2 <= v.high for v in found) <= 100 * (1 - CONFIDENCE) * 6
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 7, 40])
+def test_resampled_medians_are_those_of_resamples(pairs: int) -> None:
+    """Their quantiles are those of medians of samples that were drawn, odd and even."""
+    rng = np.random.default_rng(3)
+    logs = rng.laplace(0, 1, pairs)
+    drawn = np.median(rng.choice(logs, (20_000, pairs)), axis=1)
+    found = resampled(logs, rng, 20_000)
+    cuts = np.quantile(drawn, [0.05, 0.25, 0.5, 0.75, 0.95])
+    shares = [[np.mean(medians <= cut + 1e-12) for cut in cuts] for medians in (found, drawn)]
+    assert np.allclose(*shares, atol=0.02)
 
 
 def test_what_could_be_missed_is_said() -> None:
