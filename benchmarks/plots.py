@@ -48,7 +48,7 @@ def ratios(results: list[Result]) -> Figure | None:
     for y, row in enumerate(rows):
         v = row.verdict
         if v is not None:
-            axes.plot([v.low, v.high], [y, y], color=COLOURS.get(row.path, "black"), lw=2)
+            axes.plot(row.interval, [y, y], color=COLOURS.get(row.path, "black"), lw=2)
             axes.plot(
                 v.ratio, y, "o", color=COLOURS.get(row.path, "black"), ms=3, fillstyle="full" if v.flagged else "none"
             )
@@ -56,7 +56,7 @@ def ratios(results: list[Result]) -> Figure | None:
     axes.invert_yaxis()
     axes.axvline(1, color="grey", lw=1)
     axes.set_xscale("log")
-    axes.set_xlabel("time / time of torch's own function, with its interval (hollow: no difference claimed)")
+    axes.set_xlabel("time / time of torch's own function, and where another run finds it (hollow: no difference claimed)")
     axes.margins(y=0.01)
     return figure
 

@@ -33,7 +33,8 @@ LEGEND = (
     "GB/s: the bytes that no implementation can do without moving, over that time",
     "limit: what a plain copy of those bytes takes (c: in cache, m: from memory), or the matrix product, over it",
     "memory: peak beyond the inputs, as a multiple of them; pays: calls until compiling has paid",
-    f"time / rival: with its {CONFIDENCE:.1%} interval, below 1 is faster",
+    f"time / rival: below 1 is faster; in brackets where another run finds it, {CONFIDENCE:.1%} of the time",
+    "verdict: of these pairs in this process; two paths differ by some 6 % more from one process to another",
     "misses: the smallest slowdown that the row shows in 9 runs of 10; it could miss a smaller one",
 )
 
@@ -47,6 +48,7 @@ def lines_of(result: Result) -> tuple[str, ...]:
     memory = f"{result.peak / result.input_bytes:.2f}x" if result.input_bytes > 4096 else _bytes(result.peak)
     compile_time = "" if math.isnan(result.compile_cold) else f"{result.compile_cold:.1f} s"
     pays = "" if math.isnan(result.compile_cold) else _count(result.pays_after)
+    low, high = result.interval
     word = v.word if result.path != result.rival else f"{v.word} (its twin)"
     return (
         result.path,
@@ -57,7 +59,7 @@ def lines_of(result: Result) -> tuple[str, ...]:
         str(result.kernels) if result.kernels else "",
         compile_time,
         pays,
-        f"{v.ratio:.3f} [{v.low:.3f}, {v.high:.3f}]",
+        f"{v.ratio:.3f} [{low:.3f}, {high:.3f}]",
         f"{v.detectable:.1%}",
         word + (" *" if result.excused else ""),
     )

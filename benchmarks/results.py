@@ -71,6 +71,11 @@ class Result:
         return float(np.median(self._column(4))) if self.launches else math.nan
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Where another run would find the ratio."""
+        return (math.nan, math.nan) if self.verdict is None else self.verdict.another(twins=self.path == self.rival)
+
+    @property
     def spread(self) -> float:
         """The interquartile range as a share of the median."""
         return float(np.subtract(*np.percentile(self._column(0), [75, 25]))) / self.median if self.launches else math.nan
@@ -108,6 +113,7 @@ class Result:
         derived = (
             "median",
             "seconds",
+            "interval",
             "spread",
             "faults",
             "ns_per_element",

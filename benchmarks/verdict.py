@@ -23,6 +23,7 @@ RESAMPLES = 4000
 POWER = 1.2816  # standard errors between a threshold and an effect that is found 9 times in 10
 TAIL = 2.8070  # standard errors from the middle to the end of a 99.5 % interval
 PLAIN = 0.10  # a difference beyond it needs no more pairs, and need not be seen again
+PROCESSES = 0.06  # standard deviation of the log-ratio of two paths from one process to another: see `benchmarks.repeats`
 ENOUGH = 20  # undisturbed pairs; with fewer, all are used
 STALLED = 1.5  # wall over CPU time in one of the two only: something else ran in its place
 
@@ -57,6 +58,15 @@ class Verdict:
     def flagged(self) -> bool:
         """Whether a difference is claimed."""
         return self.word in ("faster", "slower")
+
+    def another(self, *, twins: bool) -> tuple[float, float]:
+        """Where another run would find the ratio, with the same confidence.
+
+        Two paths lie elsewhere in memory in each process, code included; twins are the same code on the same tensors.
+        """
+        error = math.log(self.high / self.low) / (2 * TAIL)
+        reach = math.exp(TAIL * math.sqrt(2 * (error**2 + (0 if twins else PROCESSES) ** 2)))
+        return self.ratio / reach, self.ratio * reach
 
     def __str__(self) -> str:
         if self.word == "undecided":

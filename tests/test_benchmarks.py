@@ -7,13 +7,14 @@ import math
 import types
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import report
+from benchmarks import repeats, report
 from benchmarks.canaries import Canary
 from benchmarks.clock import HostClock, Sample
 from benchmarks.duel import Calls, Duel, Slowed, confirmed, verdict_of
@@ -165,6 +166,29 @@ def test_launches_differ_by_more_than_their_own_error() -> None:
     assert verdict.low < 0.97
     assert verdict.high > 1.03
     assert verdict.word == "undecided"
+
+
+def test_another_process_tells_paths_apart_by_more_than_twins() -> None:
+    """Of twins another run finds the ratio as near as their pairs say; of two paths up to a fifth away."""
+    verdict = judge([np.random.default_rng(0).normal(0, 0.01, 100)])
+    twins, paths = (verdict.another(twins=twins) for twins in (True, False))
+    assert paths[0] < 0.85 < 0.99 < twins[0] <= verdict.low <= verdict.high <= twins[1] < 1.01 < 1.15 < paths[1]
+
+
+def test_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two reports it is said how far apart their ratios are; one alone is refused."""
+    files = []
+    for seed in (0, 1):
+        files += [tmp_path / f"{seed}.json"]
+        files[-1].write_text(json.dumps(report.data(_measured(seed))))
+    assert repeats.main([str(file) for file in files]) == 0
+    said = capsys.readouterr().out
+    assert "twins: 1 pairs of runs of a row" in said
+    assert "unfused: 1 pairs of runs of a row" in said
+    assert "in the other's interval 2 of 2" in said
+    with pytest.raises(SystemExit):
+        repeats.main([str(files[0])])
+    assert "one report given" in capsys.readouterr().err
 
 
 def test_signs_and_upper_bound_are_exact() -> None:
