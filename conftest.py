@@ -18,7 +18,7 @@ from reference.formats import FORMATS
 from tests import lost, offers, table
 from tests.cases import matrix
 from tests.judge import Judge
-from tests.options import devices, missing, subject_of
+from tests.options import devices, formats, missing, subject_of
 
 JUDGE, TABLES = pytest.StashKey[Judge](), pytest.StashKey[list[Any]]()
 
@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_dtype: whether what is known is about a case: asked where no dtype is left out")
     torch.set_num_threads(1)  # the cases are small, and pytest-xdist has the other cores
     config.stash[JUDGE] = Judge(torch.__version__)
     config.stash[TABLES] = []
@@ -80,9 +81,12 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """One order in every process, as pytest-xdist needs; what shares a case's truth, or a trained model, together."""
     items.sort(key=_order)
+    if len(formats(config)) < len(FORMATS):
+        for item in filter(lambda item: item.get_closest_marker("every_dtype"), items):
+            item.add_marker(pytest.mark.skip(reason="asked where --dtype leaves none out"))
 
 
 def _order(item: pytest.Item) -> tuple[int, int, str, str, str]:

@@ -15,8 +15,10 @@ The recipe, and the measurements that it comes from (torch 2.13, CPU, two shared
   within 5 %. Otherwise a row is `undecided`, which is a result.
 - *A difference is seen twice.* Where one of less than 10 % is claimed, tensors and tasks are made afresh and timed again,
   and both times are judged together: where things lie in memory, and what else ran for some seconds, do not repeat.
-- *Ratios repeat.* Of six runs of `--quick`, one after the other, no two intervals of a row are disjoint (120 pairs of
-  runs of a row); the ratio that one of two runs gives lies in the other's interval in 210 of 240.
+- *Ratios repeat within the printed interval*, which is not that of one process: two paths lie elsewhere in memory in
+  another, code included, and their ratio is another by 3 to 6 % (standard deviation). Of two runs one after the other,
+  each ratio of unfused lay in the interval that the other run printed (80 of 80; compiled 108 of 110); with a third, when
+  the machine was half as fast, 234 of 240 (compiled 320 of 330). `python -m benchmarks.repeats` says so of any reports.
 - *Canaries.* Each run times an identical twin, twins slowed by 5 and 10 %, and a plain copy. If one of them comes out
   wrong, nothing else is believed. `python -m benchmarks.selfcheck` measures false alarms and power at length: of 300
   comparisons of identical code it flagged none on a quiet machine, and 2 beside three busy processes; of 60 twins each

@@ -207,7 +207,7 @@ class Truth:
     def overflows(self) -> FloatArray:
         """(V): where a number that the documented formula computes on the way leaves the format."""
         terms, largest = terms_of(self.loss), self.loss.largest
-        found = self._beyond(terms if largest is None else largest)
+        found = self._beyond(terms) if largest is None else self._beyond(largest) | self._beyond(abs(self.loss.value))
         if self.regime == "huge" and self.row.intermediates:
             found = found | self._beyond(FAR * terms)
         return np.asarray(found)

@@ -129,6 +129,7 @@ def test_autocast_of_a_module(cast: Cast, subject: Any) -> None:
     assert same, f"{cast.id}: the module gives {one}, the function {other}"
 
 
+@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     assert not unmatched(AUTOCAST, (each.id for each in casts(request.config)))

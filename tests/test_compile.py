@@ -138,6 +138,7 @@ def test_compiled_module(request: pytest.FixtureRequest) -> None:
         judge(COMPILED, f"{case.id}-module", problems(case, found, evaluate(loss, case)))
 
 
+@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     assert not unmatched(DECOMPOSED, (case.id for case in every(request.config)))

@@ -163,11 +163,13 @@ def test_derivative(derivative: Derivative, subject: Any) -> None:
     judge(DERIVATIVES, derivative.id, derivative.problems(found, habit(DERIVATIVES, derivative.id, "inaccurate")))
 
 
+@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case, and every inaccuracy is still beyond the budget of all in one of them."""
     assert not unmatched(DERIVATIVES, (d.id for d in cases(request.config)))
 
 
+@pytest.mark.every_dtype
 @pytest.mark.parametrize("entry", [e for e in DERIVATIVES if e.does == "inaccurate"], ids=lambda e: e.name)
 def test_still_inaccurate(entry: Habit, request: pytest.FixtureRequest, subject: Any) -> None:
     """A known inaccuracy is still beyond the budget that holds for all, in one of its cases."""

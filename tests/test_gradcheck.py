@@ -102,6 +102,7 @@ def test_checked(each: Checked, subject: Any) -> None:
         judge(CHECKED, each.id, found)
 
 
+@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     assert not unmatched(CHECKED, (each.id for each in checked(request.config)))

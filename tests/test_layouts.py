@@ -127,6 +127,7 @@ def asked(laid: Laid, chosen: dict[str, str], reduction: str) -> str:
     return f"{laid.id} {'+'.join(chosen)} {reduction}"
 
 
+@pytest.mark.every_dtype
 def test_every_departure_is_asked_about(pytestconfig: pytest.Config) -> None:
     """An entry that matches no case is a slip of the pen."""
     cases = _cases(pytestconfig)

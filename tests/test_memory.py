@@ -108,6 +108,7 @@ def test_a_scalar_is_small(large: Call, subject: Any) -> None:
     assert not any(said), "\n".join(filter(None, said))
 
 
+@pytest.mark.every_dtype
 @pytest.mark.parametrize("entry", MEMORY_DEPARTURES, ids=lambda entry: entry.name)
 def test_every_departure_matches_a_case(entry: Known, pytestconfig: pytest.Config) -> None:
     """An entry that matches no case is a slip of the pen."""
@@ -115,6 +116,7 @@ def test_every_departure_matches_a_case(entry: Known, pytestconfig: pytest.Confi
     assert elsewhere(entry.cases, asked) or any(map(entry.covers, asked))
 
 
+@pytest.mark.every_dtype
 @pytest.mark.parametrize("pattern", [pattern for entry in SAVED for pattern in entry.cases], ids=slug)
 def test_every_declaration_is_read(pattern: str, pytestconfig: pytest.Config) -> None:
     """For some call it is the first that matches."""

@@ -123,6 +123,7 @@ def test_documented_shapes_include_those_of_the_matrix(row: Row) -> None:
     assert {len(form.axes) for form in row.forms} <= ranks
 
 
+@pytest.mark.every_dtype
 @pytest.mark.parametrize("entry", [e for e in SHAPE_DEPARTURES if e.here()], ids=lambda entry: entry.name)
 def test_every_departure_matches_a_case(entry: Known, pytestconfig: pytest.Config) -> None:
     """An entry that matches no case is a slip of the pen."""

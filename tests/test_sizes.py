@@ -52,7 +52,7 @@ def sized(config: pytest.Config) -> Iterator[Call]:
         for i, form in enumerate(forms(row)):
             variants = row.elsewhere(form)
             variant = variants[i % len(variants)]
-            if takes(config, row, variant):
+            if turns and takes(config, row, variant):
                 yield from (Call(row, variant, f, device, config.getoption("--seed")) for f in turns[i % len(turns)])
 
 

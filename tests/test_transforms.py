@@ -201,6 +201,7 @@ def _looks(case: Case, subject: Any, become: Callable[[torch.Tensor], torch.Tens
     return {name: (tuple(t.shape), t.stride(), t.dtype, t.requires_grad, t.device.type) for name, t in found.items()}
 
 
+@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     shadows = [case.id for case in plain(request.config)]
