@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .verdict import TAIL
+from .verdict import Verdict
 
 Row = dict[str, Any]
 
@@ -31,7 +31,7 @@ def lines(runs: list[dict[str, Row]]) -> Iterator[str]:
     for path, found in sorted(by.items()):
         apart = np.array([math.log(a["verdict"]["ratio"] / b["verdict"]["ratio"]) for a, b in found])
         inside = sum(_within(a, b) + _within(b, a) for a, b in found)
-        own = np.mean([_error(a) ** 2 + _error(b) ** 2 for a, b in found])
+        own = np.mean([Verdict(**a["verdict"]).error ** 2 + Verdict(**b["verdict"]).error ** 2 for a, b in found])
         process = math.sqrt(max(0.0, float(np.mean(apart**2) - own) / 2))
         yield (
             f"{path}: {len(found)} pairs of runs of a row; apart by {np.median(abs(apart)):.1%} in the middle, "
@@ -43,11 +43,6 @@ def lines(runs: list[dict[str, Row]]) -> Iterator[str]:
 def _within(one: Row, other: Row) -> bool:
     low, high = one["interval"]
     return bool(low <= other["verdict"]["ratio"] <= high)
-
-
-def _error(row: Row) -> float:
-    """The standard error of the log-ratio, of its pairs alone."""
-    return math.log(row["verdict"]["high"] / row["verdict"]["low"]) / (2 * TAIL)
 
 
 def timed(report: Path) -> dict[str, Row]:

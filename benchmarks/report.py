@@ -20,7 +20,7 @@ from . import tails
 from .departures import DEPARTURES, departure
 from .results import Result, load
 from .run import verdicts
-from .verdict import CONFIDENCE, as_json
+from .verdict import CONFIDENCE, PROCESSES, as_json
 
 if TYPE_CHECKING:
     from .run import Run
@@ -34,7 +34,7 @@ LEGEND = (
     "limit: what a plain copy of those bytes takes (c: in cache, m: from memory), or the matrix product, over it",
     "memory: peak beyond the inputs, as a multiple of them; pays: calls until compiling has paid",
     f"time / rival: below 1 is faster; in brackets where another run finds it, {CONFIDENCE:.1%} of the time",
-    "verdict: of these pairs in this process; two paths differ by some 6 % more from one process to another",
+    f"verdict: of these pairs in this process; two paths differ by some {PROCESSES:.0%} more from one process to another",
     "misses: the smallest slowdown that the row shows in 9 runs of 10; it could miss a smaller one",
 )
 

@@ -59,13 +59,17 @@ class Verdict:
         """Whether a difference is claimed."""
         return self.word in ("faster", "slower")
 
+    @property
+    def error(self) -> float:
+        """The standard error of the log-ratio, of these pairs alone."""
+        return math.log(self.high / self.low) / (2 * TAIL)
+
     def another(self, *, twins: bool) -> tuple[float, float]:
         """Where another run would find the ratio, with the same confidence.
 
         Two paths lie elsewhere in memory in each process, code included; twins are the same code on the same tensors.
         """
-        error = math.log(self.high / self.low) / (2 * TAIL)
-        reach = math.exp(TAIL * math.sqrt(2 * (error**2 + (0 if twins else PROCESSES) ** 2)))
+        reach = math.exp(TAIL * math.sqrt(2 * (self.error**2 + (0 if twins else PROCESSES) ** 2)))
         return self.ratio / reach, self.ratio * reach
 
     def __str__(self) -> str:

@@ -32,9 +32,10 @@ class Judge:
     ) -> None:
         """Raise unless `got` is within the budget, or within that of what torch is known to compute instead."""
         __tracebackhide__ = True
-        verdict = problem = self._verdict(case, quantity, got, budget)
-        if verdict is None or problem is None:
+        verdict = self._verdict(case, quantity, got, budget)
+        if verdict is None:
             return
+        problem = verdict
         entries = applicable(case, quantity, self.torch_version)
         for known in widen(entries, case, quantity, [budget], cotangent) if entries else ():
             problem = compare(got, known, case.format)

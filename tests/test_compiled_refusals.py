@@ -119,7 +119,6 @@ def past_the_end(subject: str) -> Outcome:
     return observe(asked(bad), Compiled(importlib.import_module(subject), "inductor"))
 
 
-@pytest.mark.every_dtype
 def test_entries_match() -> None:
     """Every known departure is about a call."""
     assert not unmatched(COMPILED, (bad.id for bad in calls()))

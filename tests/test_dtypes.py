@@ -181,7 +181,6 @@ def promoted(call: Call, given: dict[str, torch.Tensor]) -> torch.dtype:
     return reduce(torch.promote_types, (t.dtype for name, t in given.items() if domains[name] not in labels))
 
 
-@pytest.mark.every_dtype
 @pytest.mark.parametrize("entry", [e for e in DTYPE_DEPARTURES if e.here()], ids=lambda entry: entry.name)
 def test_every_departure_is_asked_about_and_is_still_there(entry: Known, pytestconfig: pytest.Config) -> None:
     """It matches a case, and its reproducer gives what it is said to give."""

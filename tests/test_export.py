@@ -135,7 +135,6 @@ def _together(cases: Sequence[Case], subject: Any, subtests: pytest.Subtests) ->
         pytest.fail(f"not all of them can be exported, or not together: {error}")
 
 
-@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case; those that only a pair of options has, with --compile-all."""
     asked = [case for group in groups(request.config) for case in group.cases]

@@ -49,7 +49,6 @@ def test_functional(loss: tuple[Row, str], subject: object, pytestconfig: pytest
             judge(FUNCTIONAL, case.id, problems(case, found, eager, habit(FUNCTIONAL, case.id, "inaccurate")))
 
 
-@pytest.mark.every_dtype
 def test_entries_match(pytestconfig: pytest.Config) -> None:
     """Every known departure is about a case."""
     pairs = itertools.product(offered(pytestconfig), devices(pytestconfig))

@@ -154,7 +154,6 @@ def test_who_overrides_sees_the_loss(row: Row, subject: Any, pytestconfig: pytes
             assert [f.__name__ for f in Duck.seen] == [loss.__name__], f"{call.id}: {name} is asked about {Duck.seen}"
 
 
-@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known departure is about a case."""
     assert not unmatched(OVERRIDDEN, (each.id for each in overridden(request.config)))

@@ -111,7 +111,6 @@ def test_scripted_function_is_the_same(function: Call) -> None:
         _judge(function, asked, reduction, scripted(**how), eager(**how), asking)
 
 
-@pytest.mark.every_dtype
 def test_entries_match(request: pytest.FixtureRequest) -> None:
     """Every known refusal is about a loss."""
     asked = [f"{call.id}-mean-{how}" for call in calls(request.config) for how in ("module", "function")]

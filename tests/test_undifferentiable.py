@@ -114,7 +114,6 @@ def test_the_tangent_of_what_has_no_gradient(request_for: tuple[Row, Variant, st
         assert wanted in got or (wanted is SILENT and got is RIGHT), f"{asked}: {got}; known is {wanted}"
 
 
-@pytest.mark.every_dtype
 @pytest.mark.parametrize("pattern", [pattern for pattern, end in TANGENTS if end is SILENT], ids=slug)
 def test_a_tangent_is_still_dropped(pattern: str, pytestconfig: pytest.Config, subject: Any) -> None:
     """An entry that says so is about some request, or its loss is not there."""

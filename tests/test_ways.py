@@ -150,7 +150,6 @@ def test_not_chunked(variant: Variant, reduction: str, device: str, judge: Judge
     judge_gradients(judge, at, F.linear_cross_entropy(**given, **variant.options, options=options, reduction=reduction), given)
 
 
-@pytest.mark.every_dtype
 def test_entries_match(device: str, seed: int) -> None:
     """Every known departure of the chunks is about a case."""
     asked = (param.values for param in _in_chunks(device))
