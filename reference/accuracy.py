@@ -486,12 +486,14 @@ def within(got: FloatArray, budget: Budget, format: Format) -> bool:
 
 
 def surely_within(got: FloatArray, budget: Budget, share: float = 1.0) -> bool:
-    """Whether all is finite, and every error at most this share of what is allowed: quick to find, and mostly so."""
-    if share < 0 or got.shape != budget.want.shape:
+    """Whether every error is at most this share of what is allowed, or both not finite alike: quick to find, and mostly so."""
+    want = budget.want
+    if share < 0 or got.shape != want.shape:
         return False
     with np.errstate(all="ignore"):
-        error = abs(got - budget.want)
-        return bool(((error <= share * budget.allowed) & (error < np.inf)).all())
+        error = abs(got - want)
+        fine = (error <= share * budget.allowed) & (error < np.inf)
+        return bool(fine.all()) or bool((fine | (got == want) | (np.isnan(got) & np.isnan(want))).all())
 
 
 def _sentence(v: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 float64 and extended precision go to NumPy; an object array holds mpmath numbers and goes to mpmath, at
 whatever precision is set there. The definitions are written once, on these functions and on the operators.
+Infinities and NaN are results here, not accidents: who evaluates a definition tells NumPy so (`np.errstate`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ def _function(name: str) -> Callable[[FloatArray], FloatArray]:
     def call(x: FloatArray) -> FloatArray:
         x = np.asarray(x)  # of an object array without axes NumPy makes the number in it; so here and below
         if x.dtype != object:
-            with np.errstate(all="ignore"):  # infinities and NaN are results here, not accidents
-                return np.asarray(native(x))
+            return np.asarray(native(x))
         import mpmath  # the one optional import: only a caller who brought mpmath numbers gets here
 
         return np.asarray(np.frompyfunc(getattr(mpmath, name), 1, 1)(x), dtype=object)
@@ -65,8 +65,7 @@ def times(a: FloatArray, b: FloatArray) -> FloatArray:
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype == object or b.dtype == object:
         return np.asarray(a * np.where(a == 0, 0 * a, b))
-    with np.errstate(invalid="ignore"):
-        return np.where((a == 0) & np.isinf(b), np.zeros((), dtype=np.result_type(a, b)), a * b)
+    return np.where((a == 0) & np.isinf(b), np.zeros((), dtype=np.result_type(a, b)), a * b)
 
 
 def divide(a: FloatArray, b: FloatArray, *, zero: float = 0.0) -> FloatArray:
@@ -105,8 +104,7 @@ def log_softmax(x: FloatArray) -> FloatArray:
     top = np.argmax(x, axis=-1)[..., None]  # of a NaN too: argmax finds the first
     is_top = np.arange(x.shape[-1]) == top
     largest = np.take_along_axis(x, top, axis=-1)
-    with np.errstate(invalid="ignore"):
-        shifted = np.where(is_top & (x == x), number(0, x), x - largest)
+    shifted = np.where(is_top & (x == x), number(0, x), x - largest)
     others = np.where(is_top & (x == x), number(0, x), exp(shifted))
     return shifted - log1p(others.sum(axis=-1, keepdims=True))
 

@@ -115,8 +115,7 @@ def multilabel_soft_margin_loss(input: FloatArray, target: FloatArray, *, weight
         target = target * number(1, input)
     each = binary_cross_entropy_with_logits.definition(input, target, weight=weight)
     terms = np.asarray(each.magnitude).sum(axis=-1)
-    with np.errstate(all="ignore"):
-        share = number(1, input) / number(classes, input)
+    share = number(1, input) / number(classes, input)
     return Loss(
         each.value.sum(axis=-1) * share,
         {name: partial * share for name, partial in each.partials.items()},

@@ -120,8 +120,7 @@ def multilabel_margin_loss(input: FloatArray, target: IndexArray) -> Loss:
     own = one_hot(np.where(listed, target, -1), classes, input)  # (..., j, c): the j-th label is c
     foreign = (own.sum(-2) == 0)[..., None, :] & listed[..., None]
     chosen = np.take_along_axis(input, np.where(listed, target, 0), -1)[..., None]
-    with np.errstate(invalid="ignore"):
-        gap = np.where(foreign, number(1, input) - chosen + input[..., None, :], number(0, input))
+    gap = np.where(foreign, number(1, input) - chosen + input[..., None, :], number(0, input))
     on = active(gap)
     slope = on.sum(-2) - (own * on.sum(-1, keepdims=True)).sum(-2)
     share = number(1, input) / number(max(classes, 1), input)

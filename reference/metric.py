@@ -174,12 +174,11 @@ def norm(z: FloatArray, p: float = 2.0) -> FloatArray:
     if z.shape[-1] == 0:
         return z.sum(-1)
     largest = np.asarray(abs(z).max(-1))
-    with np.errstate(all="ignore"):
-        finite = (largest != 0) & (largest < np.inf)
-        scale = np.where(finite, largest, number(1, largest))
-        if np.isinf(p):
-            return largest
-        parts = abs(z) / scale[..., None]
-        total = np.asarray((parts**2 if p == 2 else parts ** number(p, z)).sum(-1))
-        root = sqrt(total) if p == 2 else total ** (number(1, total) / number(p, total))
+    finite = (largest != 0) & (largest < np.inf)
+    scale = np.where(finite, largest, number(1, largest))
+    if np.isinf(p):
+        return largest
+    parts = abs(z) / scale[..., None]
+    total = np.asarray((parts**2 if p == 2 else parts ** number(p, z)).sum(-1))
+    root = sqrt(total) if p == 2 else total ** (number(1, total) / number(p, total))
     return np.where(finite, scale * root, largest)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from fnmatch import translate
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,13 @@ class Divergence:
 
     def matches(self, case: Case, quantity: str) -> bool:
         """Whether the entry is about this quantity of this case."""
-        return any(fnmatchcase(quantity, p) for p in self.of) and any(fnmatchcase(case.id, p) for p in self.cases)
+        of, cases = self._patterns
+        return bool(of.match(quantity) and cases.match(case.id))
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
+        of, cases = (re.compile("|".join(map(translate, patterns))) for patterns in (self.of, self.cases))
+        return of, cases
 
 
 @lru_cache

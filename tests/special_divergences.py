@@ -55,6 +55,13 @@ def _smoothed_rows(case: Case, quantity: str) -> Any:
     return rows
 
 
+def _sure_of_infinite_weight(case: Case, quantity: str) -> Any:
+    """The rows that lose so little at a class of infinite weight that it may round to 0; of what all rows have a part in, everything."""
+    loss = case.truth.loss.partials["weight"]  # (V, C): by class, and not weighted
+    small = (loss > 0) & (loss <= case.truth.depth * case.format.u) & np.isinf(case.truth.arguments["weight"])
+    return small.any(-1) if quantity == "value" and case.reduction == "none" else small.any()
+
+
 def _infinite_lead(case: Case, quantity: str) -> Any:
     """Where input1 - input2 is no number of the format."""
     given = case.truth.arguments
@@ -201,6 +208,19 @@ got = x.grad[0, 0]
         gives=NAN,
         true=INF,
         lost=lambda case, quantity: np.broadcast_to(np.isinf(case.truth.arguments["weight"]), case.truth.arguments["input"].shape),
+    ),
+    Divergence(
+        "rounded-away-infinity",
+        cases=("*CrossEntropyLoss-*-inf_weight",),
+        of=EVERY,
+        why="a loss that `log-of-sum` rounds to 0, and a gradient, is 0 * inf where its class has an infinite weight",
+        reproducer="""
+x = torch.tensor([[20.0, 0.0]])
+got = F.cross_entropy(x, torch.tensor([0]), weight=torch.tensor([float("inf"), 1.0]), reduction="sum")
+""",
+        gives=NAN,
+        true=INF,
+        lost=_sure_of_infinite_weight,
     ),
     Divergence(
         "smoothed-away-infinity",
