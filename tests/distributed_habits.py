@@ -31,6 +31,13 @@ SHARDED: tuple[Habit, ...] = (
         but=("*label_smoothing*",),
     ),
     Habit(
+        "image_by_class",
+        ("*-image-*-by_class-*",),
+        "wrong",
+        "the value is right; in the gradient the -1 at a target are put where its place is with height and width exchanged: "
+        "only the classes are moved, to where the width was, while the targets are read row by row",
+    ),
+    Habit(
         "ignore_index_past_the_classes",
         tuple(f"*_ignored_weight{index}-*-by_{axis}-*" for index in ("", "_ignore_index.m1", "_ignore_index.255") for axis in ("class", "both")),
         "refuses",

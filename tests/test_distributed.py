@@ -33,6 +33,8 @@ IGNORED = (1, 3, 4)  # by chance as many on each of two ranks, a wrong mean woul
 OTHERS = ("float32", "bfloat16")
 GRIDS = in_release(">=2.13", torch.__version__)  # before that only one axis of ranks was supported
 MANY = Form("many_classes", {"N": 6, "C": 1003})  # more than bfloat16 can count to
+IMAGE = Form("image", {"N": 6, "C": 7, "d1": 2, "d2": 3})
+VOLUME = Form("volume", {"N": 6, "C": 7, "d1": 2, "d2": 1, "d3": 3})
 AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1)}
 
 
@@ -62,7 +64,7 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and a call with many classes;
+    Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes;
     combinations on two or on four ranks in turn; on a grid, by row and class. Class probabilities lie as the logits do.
     In range, ignore_index is asked with rows that have it.
     """
@@ -84,8 +86,8 @@ def cases(seed: int) -> list[Sharded]:
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
                     found.append(Sharded(case, "by_both", WORLD))
-    for dtype, reduction in itertools.product(OTHERS, row.reductions):
-        case = Case(row, row.plain(MANY), reduction, FORMATS[dtype], "cpu", "typical", seed)
+    for (form, dtype), reduction in itertools.product([(MANY, "float32"), (MANY, "bfloat16"), (VOLUME, "float64"), (IMAGE, "float64")], row.reductions):
+        case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", "typical", seed)
         truth = Truth(row, case.variant, draw(row, case.variant, "typical", case.format, seed), case.format, "typical", reference.cross_entropy.definition)
         found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in ("by_row", "by_class")]
     found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis != "by_row"))
