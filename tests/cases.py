@@ -72,18 +72,22 @@ AT_ONCE = 6
 """How many variants of a pairwise cover meet each regime but `typical`; which ones, goes round."""
 
 
+def untypical(row: Row, at_once: int) -> Iterator[tuple[Variant, str]]:
+    """(variant, regime): every regime but `typical`, each with so many variants of the pairwise cover; which ones, goes round."""
+    few = row.few()
+    for turn, regime in enumerate(dict.fromkeys(r for v in few for r in regimes(row, v) if r != "typical")):
+        able = [v for v in few if regime in regimes(row, v)]
+        start = turn * at_once % len(able)
+        yield from ((v, regime) for v in (able[start:] + able[:start])[:at_once])
+
+
 @lru_cache
 def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
     """(variant, regime): every pair of options in `typical`, every combination in the first form or in all if `full`; else a few of them."""
     entry = ROWS[row]
-    few = entry.few()
-    pairs = {v.name for v in few}
+    pairs = {v.name for v in entry.few()}
     calls = [(v, "typical") for v in entry.variants() if full or v.name in pairs or v.form is entry.forms[0]]
-    every = dict.fromkeys(r for v in few for r in regimes(entry, v) if r != "typical")
-    for turn, regime in enumerate(every):
-        able = [v for v in few if regime in regimes(entry, v)]
-        start = turn * AT_ONCE % len(able)
-        calls += [(v, regime) for v in (able[start:] + able[:start])[:AT_ONCE]]
+    calls += untypical(entry, AT_ONCE)
     calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked") if r in regimes(entry, entry.plain(form))]
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
     for form in _many(entry):  # elementwise losses meet their options in the sweep of half precision

@@ -13,7 +13,7 @@ _BEHIND_THE_END = (
 DECOMPOSED: tuple[Habit, ...] = (
     Habit(
         "multilabel_margin_decomposition",
-        ("MultiLabelMarginLoss-batch*",),
+        ("MultiLabelMarginLoss-batch*-typical*", "MultiLabelMarginLoss-batch*-kinks*"),
         "wrong",
         _BEHIND_THE_END,
         torch="<2.14",
@@ -21,12 +21,13 @@ DECOMPOSED: tuple[Habit, ...] = (
     ),
     Habit(
         "multilabel_margin_decomposition_of_a_row",
-        ("MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*"),
+        ("MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*", "MultiLabelMarginLoss-batch*"),
         "wrong",
         _BEHIND_THE_END,
         torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
-        sometimes=True,
+        but=("MultiLabelMarginLoss-batch*-typical*", "MultiLabelMarginLoss-batch*-kinks*"),
+        sometimes=True,  # of one row there may be no class behind it, nor does it count among numbers that are alike or infinite
     ),
     Habit(
         "margin_losses_keep_the_batch",
@@ -34,6 +35,35 @@ DECOMPOSED: tuple[Habit, ...] = (
         "refuses",
         "the decomposition adds a batch axis to an unbatched input and leaves it there: the loss has shape (1), not ()",
         says="output[0] has a shape of torch.Size([1])",
+    ),
+    Habit(
+        "smooth_l1_decomposition_drops_nan",
+        ("SmoothL1Loss-*-nan_*", "SmoothL1Loss-*-inf_all"),
+        "wrong",
+        "where |d| is not less than beta the gradient is sign(d), and |NaN| is not: a NaN residual passes a gradient of 0",
+        but=("*beta.0.0*",),  # there eager's is sign(d), too
+    ),
+    Habit(
+        "smooth_l1_decomposition_divides_by_nothing",
+        ("SmoothL1Loss-*-mean-*-empty",),
+        "refuses",
+        "the mean's factor is 1 / numel, of numbers of Python: the gradient of the mean of nothing is an error, in eager an empty tensor",
+        says="division by zero",
+        but=("*beta.0.0*",),
+    ),
+    Habit(
+        "nll_decomposition_multiplies_by_weights",
+        tuple(f"{loss}-*weight*-{regime}" for loss in ("NLLLoss", "*CrossEntropyLoss") for regime in ("nan_weight", "inf_weight", "zero_weight")),
+        "wrong",
+        "a row's gradient is a vector, 0 but for its class, times all the weights over their total: 0 * inf, 0 * NaN, 0 / 0",
+        sometimes=True,  # not where no weight that is infinite is of another class, nor where eager is known to give NaN
+    ),
+    Habit(
+        "multi_margin_decomposition_multiplies_by_weights",
+        ("MultiMarginLoss-*weight*-inf_weight",),
+        "wrong",
+        "every class has a term, that of the target 0, and is multiplied by the target's weight: 0 * inf",
+        sometimes=True,  # where every target has an infinite weight, eager is NaN, too, in the mean
     ),
     Habit(
         "soft_margin_backward_decomposition",

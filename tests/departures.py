@@ -57,7 +57,7 @@ def log_of_sum(truth: Truth, **arguments: Any) -> Loss:
         else:
             mass = most * _probability(name, partial, arguments)
             running = 1 + np.sqrt(partial.shape[-1] / 2) / truth.depth
-            sizes[name] = running * (4 * loss.sizes.get(name, abs(partial)) + 2 * (abs(partial) + mass))
+            sizes[name] = running * (loss.sizes.get(name, abs(partial)) + abs(partial) + mass)
     magnitude = abs(loss.value) if loss.magnitude is None else loss.magnitude
     return replace(loss, magnitude=magnitude + most * len(loss.chains or (1,)), sizes=sizes)
 

@@ -101,5 +101,5 @@ def judge(entries: Iterable[Habit], case: str, problems: list[str]) -> None:
 
 def near_one(case: Any, quantity: str, budget: Budget) -> Budget:
     """An absolute error of a few roundoffs of 1 in the derivative."""
-    slope = np.max(abs(case.truth.loss.factors(case.reduction))) * np.max(abs(case.cotangent(case.truth.loss.reduce(case.reduction).shape)))
+    slope = np.max(abs(case.truth.loss.factors(case.reduction)), initial=0) * np.max(abs(case.cotangent(case.truth.loss.reduce(case.reduction).shape)), initial=0)
     return replace(budget, allowed=budget.allowed + K * case.format.u * slope)

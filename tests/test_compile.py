@@ -14,13 +14,15 @@ from reference.catalog import ROWS, Row
 from reference.formats import FORMATS
 from reference.inputs import regimes
 
-from .cases import Case
+from .cases import Case, untypical
 from .compile_habits import COMPILED, DECOMPOSED
 from .decomposed import Decomposed, decomposed
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
 from .subject import adaptive_loss, adaptive_module
 from .transformed import Found, arguments, evaluate, evaluate_all, function, larger, problems
+
+AT_ONCE = 2  # how many variants meet each regime but `typical` and `kinks`
 
 BY_VALUE = ("AdaptiveLogSoftmaxWithLoss",)  # picks rows by their class, in Python: no compiler sees it whole
 
@@ -31,15 +33,23 @@ def compilable(config: pytest.Config) -> list[Row]:
 
 
 def every(config: pytest.Config) -> Iterator[Case]:
-    """Every pair of options under every reduction; on the kinks, and in other dtypes than float32, under one of them, turn about."""
+    """Every pair of options under every reduction; on the kinks, and in other dtypes than float32, under one of them, turn about.
+
+    Every other regime in float32, not reduced and as a mean, on the CPU: the rules are the same on every device.
+    """
+    seed = config.getoption("--seed")
     for row in compilable(config):
         for device in devices(config):
+            if device == "cpu" and "float32" in kernels(config, row, device):
+                turns = zip(untypical(row, AT_ONCE), itertools.cycle(("none", "mean")), strict=False)
+                extreme = (Case(row, v, r, FORMATS["float32"], device, regime, seed) for (v, regime), r in turns)
+                yield from (case for case in extreme if case.regime != "kinks")
             for dtype in kernels(config, row, device):
                 for i, variant in enumerate(row.few()):
                     turn = row.reductions[i % len(row.reductions) :][:1]
                     for regime in {"typical", "kinks"} & set(regimes(row, variant)):
                         for reduction in row.reductions if dtype == "float32" and regime == "typical" else turn:
-                            yield Case(row, variant, reduction, FORMATS[dtype], device, regime, config.getoption("--seed"))
+                            yield Case(row, variant, reduction, FORMATS[dtype], device, regime, seed)
 
 
 @dataclass(frozen=True)
@@ -64,14 +74,14 @@ class Graph:
 
 
 def graphs(config: pytest.Config) -> Iterator[Graph]:
-    """By default two, of plain calls: static, to inductor's code, and dynamic, to the graph that it would be given.
+    """By default two, of plain calls: static, to inductor's code, and dynamic, to the graph of operators that it would be given.
 
     With --compile-all also the code of the dynamic one, and a graph of each loss, of every pair of its options.
     """
     seed, rows, (device, *_) = config.getoption("--seed"), compilable(config), devices(config)
     plain = tuple(Case(row, row.plain(row.forms[0]), "mean", FORMATS["float32"], device, "typical", seed) for row in rows)
     yield Graph("static", plain, dynamic=False)
-    yield Graph("dynamic", plain, dynamic=True, backend="aot_eager")
+    yield Graph("dynamic", plain, dynamic=True, backend="aot_eager_decomp_partition")
     if config.getoption("--compile-all"):
         yield Graph("all_dynamic", plain, dynamic=True)
         for row in rows:
