@@ -112,3 +112,13 @@ def log_softmax(x: FloatArray) -> FloatArray:
 def one_hot(index: IndexArray, classes: int, like: FloatArray) -> FloatArray:
     """1 at `index` along a new last axis, in the arithmetic of `like`; all 0 where the index is negative."""
     return np.where(index[..., None] == np.arange(classes), number(1, like), number(0, like))
+
+
+def sum_of_others(x: FloatArray) -> FloatArray:
+    """For each number the sum of the others on the last axis, of numbers from 0 on: nothing cancels, and the sum of zeros is 0."""
+    if x.size == 0:
+        return x
+    is_top = np.arange(x.shape[-1]) == np.argmax(x, axis=-1)[..., None]  # only beside the largest would it
+    small = np.where(is_top, number(0, x), x)
+    top = np.where(is_top, x, number(0, x)).sum(-1, keepdims=True)
+    return np.where(is_top, small.sum(-1, keepdims=True), top + (small.sum(-1, keepdims=True) - small))

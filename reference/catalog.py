@@ -497,7 +497,7 @@ CATALOG: tuple[Row, ...] = (
         options={"blank": (0, 2, 4), "zero_infinity": (False, True)},
         valid=_aligned,
         finish=structured.alignment,
-        also=("short", "repeats", "empty_targets", "no_frames"),
+        also=("short", "tight", "repeats", "empty_targets", "no_frames"),
         many=Form("many", {"T": 150, "N": 2, "C": 40, "S": 30}),
         wide=(Form("wide1100", {"T": 17, "N": 2, "C": 1100, "S": 7}),),
     ),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arithmetic import FloatArray, IndexArray, exp, expm1, log_softmax, number, one_hot, times
+from .arithmetic import FloatArray, IndexArray, exp, expm1, log_softmax, number, one_hot, sum_of_others, times
 from .check import between, dimensions, floating, indices, integers, refuse, require, shape
 from .loss import Chain, Loss, loss, replace
 
@@ -77,8 +77,7 @@ def cross_entropy(
     log_p = log_softmax(x)
     terms = np.where(q == 0, number(0, x), q * log_p)  # a class of no probability, and an ignored row: 0 log 0
     mass = np.where(q == 0, number(0, x), w * q)
-    rest = mass.sum(-1, keepdims=True) - mass  # of the other classes: exactly 0 for a one-hot target
-    up, down = exp(log_p) * rest, times(mass, expm1(log_p))
+    up, down = exp(log_p) * sum_of_others(mass), times(mass, expm1(log_p))
     weighted = np.where(q == 0, number(0, x), w * terms)
     found = Loss(
         -weighted.sum(-1),
@@ -124,7 +123,7 @@ def linear_cross_entropy(
         shape("linear_bias", linear_bias, linear_weight.shape[:-1], "(linear_weight without its features)")
     if linear_weight.ndim > 2:
         dimensions("input", input, (2,))
-    logits = _affine(input, linear_weight, linear_bias)
+    logits = affine(input, linear_weight, linear_bias)
     if ignore_index is not None and target.shape == logits.shape:
         refuse("ignore_index", ignore_index, "None, where target holds probabilities")
     inner = cross_entropy.definition(
@@ -147,9 +146,10 @@ def linear_cross_entropy(
 
     partials = {"logits" if name == "input" else name: partial for name, partial in inner.partials.items()}
     last = {"logits" if name == "input" else name: axis for name, axis in inner.last.items()}
-    size = _affine(abs(input), abs(linear_weight), None if linear_bias is None else abs(linear_bias))
+    size = affine(abs(input), abs(linear_weight), None if linear_bias is None else abs(linear_bias))
     (x, axis), each = _classes_last(logits), _classes_last(size)[0]  # the terms of a logit, and with the largest those of log p
-    largest = each.max(-1, keepdims=True, where=each < np.inf, initial=0)
+    each = np.where(each < np.inf, each, number(0, x))  # of an infinite logit nothing is rounded
+    largest = each.max(-1, keepdims=True, initial=0)
     hard, _ = _target(target, x, axis, -100 if ignore_index is None else ignore_index)
     factors = {"weight": hard + number(label_smoothing, x), "target": abs(_class_weight(weight, x))}
     terms = {name: f * (each + largest) for name, f in factors.items() if name in partials and x.size}
@@ -157,7 +157,8 @@ def linear_cross_entropy(
     return replace(inner, partials=partials, last=last, sizes=sizes, chains=(Chain("logits", pull, size),))
 
 
-def _affine(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:
+def affine(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:
+    """The logits of a linear layer, x @ weight.T + bias."""
     product = np.tensordot(x, weight, axes=(-1, -1))
     return product if bias is None else product + bias
 

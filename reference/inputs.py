@@ -35,6 +35,16 @@ def _normal(scale: float, offset: float = 0.0) -> Draw:
     return lambda rng, shape, format: offset + scale * rng.standard_normal(shape)
 
 
+def _rows_apart(offset: float) -> Draw:
+    """Near -offset and +offset, row by row: what is common to a row's logits does not count."""
+
+    def draw(rng: Rng, shape: Shape, format: Format) -> FloatArray:
+        rows = (shape[0], *[1] * (len(shape) - 1)) if len(shape) > 1 else ()
+        return rng.standard_normal(shape) + np.resize([-offset, offset], rows)
+
+    return draw
+
+
 def _log_uniform(low: float, high: float, *, signed: bool = True) -> Draw:
     def draw(rng: Rng, shape: Shape, format: Format) -> FloatArray:
         size = np.exp2(rng.uniform(np.log2(max(low, format.step)), np.log2(min(high, format.max)), shape))
@@ -85,9 +95,11 @@ REAL: dict[str, Draw] = {
 }
 
 LOGITS: dict[str, Draw] = REAL | {
+    "offset": _rows_apart(1e4),
     "tails": _points(_tails),
     "tied": _points(lambda f: [0.75]),
     "saturated": _normal(30.0),
+    "two_classes": _normal(30.0),  # of which some losses are one of their difference
 }
 
 
@@ -200,7 +212,8 @@ INDEX_DOMAINS = ("index", "ignored", "labels")
 
 # Regimes that depend on more than one argument, or on the shape.
 JOINT = ("near", "trained", "certain", "kinks", "zero_weight", "all_ignored", "masked")
-SHAPES = {"empty": ("N", 0), "single": ("N", 1), "one_class": ("C", 1)}
+SHAPES = {"empty": ("N", 0), "single": ("N", 1), "one_class": ("C", 1), "two_classes": ("C", 2)}
+"""The axis that has another length, and which."""
 SPECIAL = {"nan": np.nan, "inf": np.inf, "neginf": -np.inf}
 
 
@@ -237,6 +250,7 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
         and any(a.name == "target" and variant.choices["target"].domain in INDEX_DOMAINS for a in row.arguments)
     ):
         yield "one_class"
+        yield "two_classes"
     for name, domain in domains.items():
         for regime, value in SPECIAL.items():
             if (

@@ -13,7 +13,7 @@ Rng = np.random.Generator
 
 
 def alignment(rng: Rng, arguments: Arguments, options: Options, format: Format, choices: Any, regime: str) -> None:
-    """Labels other than blank, and lengths that fit: but for `short`, every target can be spelled."""
+    """Labels other than blank, and lengths that fit: but for `short`, every target can be spelled; in `tight`, just so."""
     frames, *_, classes = arguments["log_probs"].shape
     batch, width = arguments["input_lengths"].shape, arguments["targets"].shape[-1]
     labels = rng.integers(0, classes - 1, arguments["targets"].shape)
@@ -24,6 +24,9 @@ def alignment(rng: Rng, arguments: Arguments, options: Options, format: Format, 
     lengths = rng.integers(2 * width, frames + 1, batch)
     if regime == "empty_targets":
         spelled = np.where(np.arange(spelled.size).reshape(batch) % 2 == 0, 0, spelled)
+    if regime == "tight":  # every other one has a frame to spare
+        parted = (labels[..., 1:] == labels[..., :-1]) & (np.arange(1, width) < spelled[..., None])
+        lengths = spelled + parted.sum(-1) + np.arange(spelled.size).reshape(batch) % 2
     if regime == "short":
         lengths = np.where(np.arange(lengths.size).reshape(batch) % 2 == 0, spelled - 1, lengths)
     if regime == "no_frames":

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from reference.accuracy import Budget, K, Truth
 from reference.arithmetic import FloatArray, log_softmax
+from reference.categorical import affine
 
 from .cases import Case
 from .departures import Departure
@@ -141,8 +142,10 @@ def summed_over_classes(lost: Callable[[Case, FloatArray, int], Any]) -> Callabl
     def absolute(case: Case, quantity: str) -> Any:
         loss, given = case.truth.loss, case.truth.arguments
         passed = np.max(given.get("weight", np.ones(1))) * abs(case.cotangent(loss.reduce(case.reduction).shape) * loss.factors(case.reduction))
-        row = np.asarray(lost(case, passed, given["input"].shape[1]))
-        p = np.exp(np.moveaxis(log_softmax(np.moveaxis(given["input"], 1, -1)), -1, 1))
-        return p * (np.expand_dims(row, 1) if row.ndim else row)  # the same in every row
+        logits = given["input"] if not loss.chains else affine(given["input"], given["linear_weight"], given.get("linear_bias"))
+        row = np.asarray(lost(case, passed, logits.shape[1]))
+        p = np.exp(np.moveaxis(log_softmax(np.moveaxis(logits, 1, -1)), -1, 1))
+        found = p * (np.expand_dims(row, 1) if row.ndim else row)  # the same in every row
+        return loss.chains[0].pull(found, np.abs)[quantity] if loss.chains else found
 
     return absolute

@@ -56,10 +56,15 @@ def _smoothed_rows(case: Case, quantity: str) -> Any:
 
 
 def _sure_of_infinite_weight(case: Case, quantity: str) -> Any:
-    """The rows that lose so little at a class of infinite weight that it may round to 0; of what all rows have a part in, everything."""
+    """The rows that lose so little at a class of infinite weight that it may round to 0."""
     loss = case.truth.loss.partials["weight"]  # (V, C): by class, and not weighted
     small = (loss > 0) & (loss <= case.truth.depth * case.format.u) & np.isinf(case.truth.arguments["weight"])
-    return small.any(-1) if quantity == "value" and case.reduction == "none" else small.any()
+    return small.any(-1)
+
+
+def _infinite_weight(case: Case, quantity: str) -> Any:
+    """Any, as all rows have a part in most gradients."""
+    return np.isinf(case.truth.arguments["weight"]).any()
 
 
 def _infinite_lead(case: Case, quantity: str) -> Any:
@@ -212,8 +217,8 @@ got = x.grad[0, 0]
     Divergence(
         "rounded-away-infinity",
         cases=("*CrossEntropyLoss-*-inf_weight",),
-        of=EVERY,
-        why="a loss that `log-of-sum` rounds to 0, and a gradient, is 0 * inf where its class has an infinite weight",
+        of=("value", "target"),
+        why="a loss that `log-of-sum` rounds to 0 is 0 * inf where its class has an infinite weight",
         reproducer="""
 x = torch.tensor([[20.0, 0.0]])
 got = F.cross_entropy(x, torch.tensor([0]), weight=torch.tensor([float("inf"), 1.0]), reduction="sum")
@@ -221,6 +226,20 @@ got = F.cross_entropy(x, torch.tensor([0]), weight=torch.tensor([float("inf"), 1
         gives=NAN,
         true=INF,
         lost=_sure_of_infinite_weight,
+    ),
+    Divergence(
+        "infinite-weight",
+        cases=("*CrossEntropyLoss-*-inf_weight",),
+        of=("input", "linear_*"),
+        why="the derivative of log_softmax is g - softmax * sum(g): inf - inf at a class of infinite weight",
+        reproducer="""
+x = torch.zeros(1, 2, requires_grad=True)
+F.cross_entropy(x, torch.tensor([0]), weight=torch.tensor([float("inf"), 1.0]), reduction="sum").backward()
+got = x.grad[0, 0]
+""",
+        gives=NAN,
+        true=-INF,
+        lost=_infinite_weight,
     ),
     Divergence(
         "smoothed-away-infinity",

@@ -35,6 +35,13 @@ GRIDS = in_release(">=2.13", torch.__version__)  # before that only one axis of 
 MANY = Form("many_classes", {"N": 6, "C": 1003})  # more than bfloat16 can count to
 IMAGE = Form("image", {"N": 6, "C": 7, "d1": 2, "d2": 3})
 VOLUME = Form("volume", {"N": 6, "C": 7, "d1": 2, "d2": 1, "d3": 3})
+PLAIN = Form("batch", SIZES)
+OTHER_CALLS = (
+    *((MANY, dtype, "typical") for dtype in OTHERS),
+    *((form, "float64", "typical") for form in (IMAGE, VOLUME)),
+    *((PLAIN, "float32", regime) for regime in ("trained", "saturated", "tails", "large", "offset", "tied", "masked", "nan_input", "neginf_input")),
+)
+"""Forms, dtypes and regimes of plain calls."""
 AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1)}
 
 
@@ -64,7 +71,8 @@ class Sharded:
 def cases(seed: int) -> list[Sharded]:
     """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
 
-    Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes;
+    Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes,
+    or at other regimes;
     combinations on two or on four ranks in turn; on a grid, by row and class. Class probabilities lie as the logits do.
     In range, ignore_index is asked with rows that have it.
     """
@@ -86,9 +94,9 @@ def cases(seed: int) -> list[Sharded]:
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
                     found.append(Sharded(case, "by_both", WORLD))
-    for (form, dtype), reduction in itertools.product([(MANY, "float32"), (MANY, "bfloat16"), (VOLUME, "float64"), (IMAGE, "float64")], row.reductions):
-        case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", "typical", seed)
-        truth = Truth(row, case.variant, draw(row, case.variant, "typical", case.format, seed), case.format, "typical", reference.cross_entropy.definition)
+    for (form, dtype, regime), reduction in itertools.product(OTHER_CALLS, row.reductions):
+        case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", regime, seed)
+        truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
         found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in ("by_row", "by_class")]
     found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis != "by_row"))
     return [*found, replace(found[0], after="-after_a_refusal")]

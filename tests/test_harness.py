@@ -279,7 +279,7 @@ def test_indices_are_classes(row: Row, seed: int) -> None:
             continue
         arguments = draw(row, variant, regime, FLOAT32, seed).arguments
         target, ignore = arguments["target"], variant.options.get("ignore_index")
-        classes = 1 if regime == "one_class" else variant.form.axes["C"]
+        classes = {"one_class": 1, "two_classes": 2}.get(regime, variant.form.axes["C"])
         if domain == "labels":
             assert ((target >= -1) & (target < classes)).all()
             assert (np.sort(target, -1)[..., 1:] != np.sort(target, -1)[..., :-1]).sum() >= (target >= 0).sum() - target[..., 0].size
@@ -319,7 +319,9 @@ def test_regimes_reach_where_they_say(format: Format, seed: int) -> None:
     assert {format.max, -format.max} <= set(at["huge"].flat)
     assert {True, False} == set(np.signbit(at["zero"][at["zero"] == 0]))
     assert abs(at["large"]).max() > 1e3
-    assert at["offset"].min() > 9e3
+    assert (abs(at["offset"]) > 9e3).all()
+    assert (np.sign(at["offset"]) == np.sign(at["offset"][:, :1])).all()
+    assert set(np.sign(at["offset"][:, 0])) == {-1, 1}
 
 
 @every_row
