@@ -68,17 +68,18 @@ def _many(row: Row) -> list[Form]:
     return [form for form in (row.many, row.images) if form is not None]
 
 
-AT_ONCE = 6
-"""How many variants of a pairwise cover meet each regime but `typical`; which ones, goes round."""
+AT_ONCE = 5
+"""How many variants of a pairwise cover meet each regime but `typical`, beside the plain call; which ones, goes round."""
 
 
 def untypical(row: Row, at_once: int) -> Iterator[tuple[Variant, str]]:
-    """(variant, regime): every regime but `typical`, each with so many variants of the pairwise cover; which ones, goes round."""
-    few = row.few()
+    """(variant, regime): every regime but `typical`, each with the plain call and so many of the pairwise cover; which ones, goes round."""
+    few, plain = row.few(), row.plain(row.forms[0])
     for turn, regime in enumerate(dict.fromkeys(r for v in few for r in regimes(row, v) if r != "typical")):
-        able = [v for v in few if regime in regimes(row, v)]
-        start = turn * at_once % len(able)
-        yield from ((v, regime) for v in (able[start:] + able[:start])[:at_once])
+        able = [v for v in few if regime in regimes(row, v) and v.name != plain.name]
+        start = turn * at_once % max(len(able), 1)
+        first = [plain] if regime in regimes(row, plain) else []
+        yield from ((v, regime) for v in (*first, *(able[start:] + able[:start])[:at_once]))
 
 
 @lru_cache

@@ -44,8 +44,8 @@ DECOMPOSED: tuple[Habit, ...] = (
         but=("*beta.0.0*",),  # there eager's is sign(d), too
     ),
     Habit(
-        "smooth_l1_decomposition_divides_by_nothing",
-        ("SmoothL1Loss-*-mean-*-empty",),
+        "decomposition_divides_by_nothing",
+        tuple(f"{loss}-*-mean-*-empty" for loss in ("SmoothL1Loss", "HuberLoss", "MSELoss")),
         "refuses",
         "the mean's factor is 1 / numel, of numbers of Python: the gradient of the mean of nothing is an error, in eager an empty tensor",
         says="division by zero",
