@@ -17,7 +17,7 @@ each: a second derivative is added up along several paths, whose terms need not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
@@ -66,6 +66,14 @@ def _seen_by_autograd(drawn: Drawn, arguments: dict[str, Any], options: dict[str
     options["eps"] = 1e-30
 
 
+FAR: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "logits": lambda x: 8 * x,
+    "real": lambda x: 4 * x,
+    "probability": lambda p: p**4,
+    "variance": lambda v: v / 64,
+}
+"""By domain, from a typical number to one of a trained model: sure of itself, or far off."""
+
 POINTS = {"PoissonNLLLoss": _between_counts, "GaussianNLLLoss": _clamped, "AdaptiveLogSoftmaxWithLoss": _one_row_per_cluster}
 CONVENTIONS = {"GaussianNLLLoss": _seen_by_autograd}  # where the documentation has autograd see another function
 
@@ -84,12 +92,16 @@ class Curvature:
     variant: Variant
     seed: int = 0
     moving: str = ""  # the one argument that moves; empty: all
+    far: bool = False  # whether the point is one of a trained model
     _found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def drawn(self) -> Drawn:
         """The point: numbers that float32 has, so that float64 and float32 are asked about the same."""
         drawn = draw(self.row, self.variant, "typical", FORMATS["float32"], self.seed)
+        for name, choice in self.variant.choices.items() if self.far else ():
+            if choice.domain in FAR and name in drawn.arguments:
+                drawn.arguments[name] = FORMATS["float32"].round(FAR[choice.domain](drawn.arguments[name]))
         POINTS.get(self.row.name, lambda arguments, options: None)(drawn.arguments, drawn.options)
         return drawn
 
@@ -164,7 +176,7 @@ class Curvature:
     def _columns(self) -> list[tuple[float, Loss, Loss]]:
         """For every element x_j: |v_j| / 2h, and the loss with the element moved by h back and forth."""
         if self.moving:
-            return curvature(self.row.name, self.variant.name, self.seed)._columns
+            return curvature(self.row.name, self.variant.name, self.seed, far=self.far)._columns
         found = []
         for name in self.names:
             value = self._arrays[name]
@@ -204,8 +216,9 @@ class Curvature:
         else:
             return 1.0
         axis = 0 if given["input"].ndim == 1 else 1
-        sure = np.exp(logits - logits.max(axis, keepdims=True))
-        return float(1 - (sure / sure.sum(axis, keepdims=True)).max())
+        ordered = np.sort(np.exp(logits - logits.max(axis, keepdims=True)), axis)
+        others = np.delete(ordered, -1, axis).sum(axis)  # beside the largest, which is 1
+        return float((others / (1 + others)).min())
 
     @cached_property
     def _straight(self) -> float:
@@ -262,6 +275,6 @@ def _float(x: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=8)  # the cases of one point follow each other
-def curvature(row: str, variant: str, seed: int = 0, moving: str = "") -> Curvature:
+def curvature(row: str, variant: str, seed: int = 0, moving: str = "", *, far: bool = False) -> Curvature:
     """The derivatives of a variant, by name: made small, but where labels have to fit the frames."""
-    return Curvature(ROWS[row], small(ROWS[row], by_name(row)[variant]), seed, moving)
+    return Curvature(ROWS[row], small(ROWS[row], by_name(row)[variant]), seed, moving, far)

@@ -89,16 +89,17 @@ class Derivative:
     transform: Callable[[Loss, Found, Found, torch.Tensor], Found]
     case: Case
     moving: str = ""
+    far: bool = False
 
     @property
     def id(self) -> str:
-        """Loss-variant-reduction-dtype-device-transform."""
-        return f"{self.case.id.removesuffix('-typical')}-{self.transform.__name__}{self.moving and '_' + self.moving}"
+        """Loss-variant-reduction-dtype-device-transform, and before the transform whether the point is far."""
+        return f"{self.case.id.removesuffix('-typical')}{'-far' * self.far}-{self.transform.__name__}{self.moving and '_' + self.moving}"
 
     @property
     def point(self) -> Curvature:
         """The truth."""
-        return curvature(self.case.row.name, self.case.variant.name, self.case.seed, self.moving)
+        return curvature(self.case.row.name, self.case.variant.name, self.case.seed, self.moving, far=self.far)
 
     def run(self, subject: Any) -> Found:
         """What torch gives."""
@@ -124,7 +125,7 @@ class Derivative:
 
 
 def cases(config: pytest.Config) -> Iterator[Derivative]:
-    """In float64 every transform, the common ones under every reduction; else, and in float32, under one of them, turn about."""
+    """In float64 every transform, the common ones under every reduction and at a far point; else, and in float32, under one reduction, turn about."""
     asked = [f for f in ("float64", "float32") if f in (config.getoption("--dtype") or FORMATS)]
     rows = offered(config)
     for row, device, dtype in itertools.product(rows, devices(config), asked):
@@ -135,6 +136,8 @@ def cases(config: pytest.Config) -> Iterator[Derivative]:
                 turn = (i + (not double)) % len(row.reductions) == j
                 every = TRANSFORMS if double and turn else COMMON if double or turn else ()
                 yield from (Derivative(t, case) for t in every)
+                if double and turn and row.name not in FEWER:
+                    yield from (Derivative(t, case, far=True) for t in COMMON)
                 if double and turn and row.name not in FEWER:
                     yield from (Derivative(forward, case, name) for name in curvature(row.name, variant.name, case.seed).names)
 
