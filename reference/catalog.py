@@ -361,6 +361,7 @@ CATALOG: tuple[Row, ...] = (
         (LOGITS, argument("target", "probability"), optional("weight", "weight", "C", place="constructor")),
         (*ROWS_OF_CLASSES, Form("k1", {"N": 4, "d1": 3, "C": 4})),
         many=MANY,
+        wide=WIDE[:1],
     ),
     Row(
         "NLLLoss",

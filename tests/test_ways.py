@@ -238,21 +238,27 @@ def test_triplets_by_distance(name: str, format: Format, reduction: str, swap: b
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("swap", [False, True], ids=["", "swap"])
 @pytest.mark.parametrize("how", ["function", "module"])
-def test_a_distance_is_called_for_each_pair(how: str, swap: bool, reduction: str) -> None:
-    """The distance is asked of anchor and positive, of anchor and negative, with `swap` of positive and negative, and of no more."""
+@pytest.mark.parametrize("learned", [False, True], ids=["constant", ""])
+def test_a_distance_is_called_for_each_pair(how: str, swap: bool, reduction: str, learned: bool) -> None:
+    """Of anchor and positive, of anchor and negative, with `swap` of positive and negative, and no more; what it gives stays its own."""
     called: list[tuple[torch.Tensor, ...]] = []
+    gave: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def distance(*given: torch.Tensor) -> torch.Tensor:
         called.append(given)
-        return (given[0] - 2 * given[1]).square().sum(-1)
+        found = (given[0] - 2 * given[1]).square().sum(-1)
+        gave.append((found, found.detach().clone()))
+        return found
 
-    anchor, positive, negative = (torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in range(3))
+    anchor, positive, negative = (torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=learned) for i in range(3))
     options = {"distance_function": distance, "swap": swap, "reduction": reduction}
     if how == "function":
         value = F.triplet_margin_with_distance_loss(anchor, positive, negative, **options)
     else:
         value = torch.nn.TripletMarginWithDistanceLoss(**options)(anchor, positive, negative)
-    value.sum().backward()
+    if learned:
+        value.sum().backward()
+    assert all(found._version == 0 and torch.equal(found, before) for found, before in gave), "a distance is written to"
     pairs = [(anchor, positive), (anchor, negative), *([(positive, negative)] if swap else [])]
     assert sorted(tuple(map(id, pair)) for pair in called) == sorted(tuple(map(id, pair)) for pair in pairs)
 
