@@ -8,9 +8,10 @@ LAYOUT_DEPARTURES = (
     Known(
         name="nll_loss2d_backward_wants_contiguous",
         cases=tuple(
-            f"NLLLoss-{form}*-c*-{layout} input* *"
+            f"NLLLoss-{form}*-c*-{asked} *"
             for form in ("k2", "class_images")
             for layout in ("transposed", "channels_last")
+            for asked in (f"{layout} input*", f"mixed input.{layout}*")
         ),
         gives="RuntimeError: grad_input must be contiguous",
         right="the gradient, as for 2-D, 3-D and 5-D input, and as CrossEntropyLoss gives it",

@@ -15,6 +15,8 @@ from reference.arithmetic import Array
 from reference.catalog import Form
 from reference.formats import Format
 
+REPEATS = {"first": slice(0, 1), "last": slice(-1, None), "all": slice(None)}
+
 Build = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -24,13 +26,13 @@ class Layout:
 
     build:   from a contiguous tensor to one with the same numbers
     axes:    how many axes a tensor must have, at least and at most
-    repeats: the axis along which the numbers must be the same, if any
+    repeats: the axes along which the numbers must be the same, if any: the first, the last, or all
     real:    for numbers only, in these dtypes
     """
 
     build: Build
     axes: tuple[int, int] = (1, 9)
-    repeats: int | None = None
+    repeats: str = ""
     real: tuple[torch.dtype, ...] = ()
 
     def fits(self, tensor: torch.Tensor) -> bool:
@@ -38,9 +40,8 @@ class Layout:
         low, high = self.axes
         if not low <= tensor.ndim <= high or not tensor.numel() or (self.real and tensor.dtype not in self.real):
             return False
-        return self.repeats is None or (
-            tensor.shape[self.repeats] > 1 and bool((tensor == tensor.narrow(self.repeats, 0, 1)).all())
-        )
+        axes = range(tensor.ndim)[REPEATS[self.repeats]] if self.repeats else ()
+        return all(tensor.shape[axis] > 1 and bool((tensor == tensor.narrow(axis, 0, 1)).all()) for axis in axes)
 
     def suits(self, ranks: Iterable[int], format: Format) -> bool:
         """Whether a call can have an argument that it fits."""
@@ -89,19 +90,21 @@ LAYOUTS: Mapping[str, Layout] = {
     "offset": Layout(_offset, axes=(0, 9)),
     "transposed": Layout(_transposed, axes=(2, 9)),
     "flipped": Layout(_flipped),
-    "expanded_first": Layout(lambda x: x[:1].expand(x.shape), repeats=0),
-    "expanded_last": Layout(lambda x: x[..., :1].expand(x.shape), axes=(2, 9), repeats=-1),
+    "expanded_first": Layout(lambda x: x[:1].expand(x.shape), repeats="first"),
+    "expanded_last": Layout(lambda x: x[..., :1].expand(x.shape), axes=(2, 9), repeats="last"),
+    "expanded": Layout(lambda x: x.flatten()[:1].reshape([1] * x.ndim).expand(x.shape), axes=(2, 9), repeats="all"),
     "channels_last": Layout(lambda x: x.contiguous(memory_format=torch.channels_last), axes=(4, 4)),
     "channels_last_3d": Layout(lambda x: x.contiguous(memory_format=torch.channels_last_3d), axes=(5, 5)),
     "negated": Layout(_negated, axes=(0, 9), real=(torch.float32, torch.float64)),
 }
 
 
-def repeated(array: Array, axis: int) -> Array:
-    """The numbers made the same all along the axis, the first or the last; of a vector the last axis is left alone."""
-    if array.ndim < (1 if axis == 0 else 2) or not array.size:
-        return array
-    return np.repeat(np.take(array, [0], axis), array.shape[axis], axis)
+def repeated(array: Array, along: str) -> Array:
+    """The numbers made the same all along the first axis, the last, or all; of a vector, along the first."""
+    axes = range(array.ndim)[REPEATS[along]] if array.size and array.ndim >= (1 if along == "first" else 2) else ()
+    for axis in axes:
+        array = np.repeat(np.take(array, [0], axis), array.shape[axis], axis)
+    return array
 
 
 # Forms with the axes that channels-last is about, for the losses that take any, and for those of classes.

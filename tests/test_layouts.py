@@ -22,15 +22,12 @@ from .accelerator_habits import repeats
 from .calls import Call, Outcome, implemented, run, same, same_bits, spread
 from .known import Known, changed, elsewhere, unexpected
 from .layout_departures import LAYOUT_DEPARTURES
-from .layouts import CLASS_IMAGES, CLASS_VOLUMES, IMAGES, LAYOUTS, VOLUMES, repeated
+from .layouts import CLASS_IMAGES, CLASS_VOLUMES, IMAGES, LAYOUTS, REPEATS, VOLUMES, repeated
 from .options import devices, formats, offered, takes
-from .subject import Tensors, call_module, has_module
+from .subject import Tensors, call_function, call_module, has_module
 
-CHANGES: dict[int | None, Callable[[Array], Any]] = {
-    None: np.asarray,
-    0: partial(repeated, axis=0),
-    -1: partial(repeated, axis=-1),
-}
+CHANGES: dict[str, Callable[[Array], Any]] = {"": np.asarray, **{along: partial(repeated, along=along) for along in REPEATS}}
+CHANNELS = (IMAGES, VOLUMES, CLASS_IMAGES, CLASS_VOLUMES)
 COTANGENT, MIXED = "cotangent", "mixed"
 
 
@@ -53,12 +50,12 @@ class Laid:
     @property
     def call(self) -> Call:
         """The call, shared by the layouts that want the same numbers."""
-        repeats = LAYOUTS[self.layout].repeats if self.layout in LAYOUTS else None
+        repeats = LAYOUTS[self.layout].repeats if self.layout in LAYOUTS else ""
         return _call(self.row, self.variant, self.dtype, self.device, self.seed, repeats)
 
 
 @lru_cache(maxsize=8)  # the layouts of one call follow each other
-def _call(row: str, variant: str, dtype: str, device: str, seed: int, repeats: int | None) -> Call:
+def _call(row: str, variant: str, dtype: str, device: str, seed: int, repeats: str) -> Call:
     return Call(ROWS[row], _variants(row)[variant], FORMATS[dtype], device, seed, CHANGES[repeats])
 
 
@@ -123,8 +120,9 @@ def test_layout(laid: Laid, subject: Any) -> None:
 
 
 def asked(laid: Laid, chosen: dict[str, str], reduction: str) -> str:
-    """The id of a case, and what is laid out in it."""
-    return f"{laid.id} {'+'.join(chosen)} {reduction}"
+    """The id of a case, and what is laid out in it; in `mixed` also how."""
+    how = [f"{name}.{layout}" for name, layout in chosen.items()] if laid.layout == MIXED else chosen
+    return f"{laid.id} {'+'.join(how)} {reduction}"
 
 
 @pytest.mark.every_dtype
@@ -141,11 +139,13 @@ def test_every_departure_is_asked_about(pytestconfig: pytest.Config) -> None:
 
 
 def choices(laid: Laid, reduction: str) -> Iterator[dict[str, str]]:
-    """Argument -> layout: each of the arguments alone, unreduced and averaged, and all; in `mixed` another for each."""
+    """Argument -> layout: each of the arguments alone, unreduced and averaged, and all; in `mixed` another for each, of images in turn."""
     given = {**laid.call.given(), COTANGENT: laid.call.vector(reduction)}
     if laid.layout == MIXED:
-        fitting = {n: [k for k, v in LAYOUTS.items() if v.repeats is None and v.fits(t)] for n, t in given.items()}
-        yield {n: names[i % len(names)] for i, (n, names) in enumerate(fitting.items()) if names}
+        fitting = {n: [k for k, v in LAYOUTS.items() if not v.repeats and v.fits(t)] for n, t in given.items()}
+        dense = laid.dtype == "float32" and laid.call.variant.form in CHANNELS
+        for turn in range(max(map(len, fitting.values())) if dense else 1):
+            yield {n: names[(i + turn) % len(names)] for i, (n, names) in enumerate(fitting.items()) if names}
         return
     fitting_all = {n: laid.layout for n, t in given.items() if LAYOUTS[laid.layout].fits(t)}
     if laid.dtype == "float32" and reduction in ("none", "mean"):  # elsewhere all together must do
@@ -187,7 +187,7 @@ def laid_out(call: Call, chosen: dict[str, str], reduction: str, subject: Any) -
     try:
         got = run(subject, call, given, reduction, cotangent)
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as refusal:
-        return f"{type(refusal).__name__}: {refusal}"
+        return "; ".join(_value_alone(call, given, reduction, subject)) or f"{type(refusal).__name__}: {refusal}"
     found = []
     if not same(got, plain):
         found = call.problems(got, reduction) or call.problems(got, reduction, plain, ", beside the contiguous call's,")
@@ -196,6 +196,15 @@ def laid_out(call: Call, chosen: dict[str, str], reduction: str, subject: Any) -
         equal = same_bits(module, got.value) or not repeats(f"{call.id} {reduction}")
         found += [] if equal else ["the module's value is not the function's"]
     return "; ".join(found)
+
+
+def _value_alone(call: Call, given: Tensors, reduction: str, subject: Any) -> list[str]:
+    """What is wrong with the value where there is no gradient, if there is a value."""
+    try:
+        value = call_function(subject, call.row, call.variant, {name: t.detach() for name, t in given.items()}, reduction)
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError):
+        return []
+    return call.problems(Outcome(value, {}), reduction)
 
 
 _outcomes: WeakKeyDictionary[Call, dict[str, Outcome]] = WeakKeyDictionary()
@@ -227,16 +236,12 @@ def test_layouts_keep_the_numbers_and_move_them(name: str, shape: tuple[int, ...
     layout = LAYOUTS[name]
     for dtype in (torch.float32, torch.int64):
         x = torch.arange(1, torch.Size(shape).numel() + 1).to(dtype).reshape(shape)
-        if layout.repeats is not None:
-            x = (
-                x.select(layout.repeats, 0)
-                .unsqueeze(layout.repeats)
-                .repeat_interleave(shape[layout.repeats], layout.repeats)
-            )
+        if layout.repeats:
+            x = torch.from_numpy(repeated(x.numpy(), layout.repeats))
         if not layout.fits(x):
             continue
         laid = layout.build(x)
         assert torch.equal(laid, x)
-        assert laid.data_ptr() != x.data_ptr() or layout.repeats is not None
+        assert laid.data_ptr() != x.data_ptr() or layout.repeats
         assert name == "flipped" or laid.stride() != x.stride() or laid.storage_offset() != 0
         assert laid.is_neg() == (name == "negated")
