@@ -113,7 +113,7 @@ def acts(config: pytest.Config) -> list[Act]:
 
 
 def _acts(config: pytest.Config) -> Iterator[Act]:
-    """The function in float32, unreduced and with a reduction in turn; with that the module, and another dtype in turn."""
+    """The function in float32, unreduced and with a reduction in turn, in the first form with each; with that the module, and another dtype in turn."""
     seed, itself = config.getoption("--seed"), config.getoption("--subject") == "torch.nn.functional"
     for row, device in itertools.product(offered(config), devices(config)):
         dtypes = [f.name for f in formats(config) if implemented(row, f, device)]
@@ -123,7 +123,8 @@ def _acts(config: pytest.Config) -> Iterator[Act]:
                 continue
             given = [name for name, choice in variant.choices.items() if choice.domain != "absent"]
             turn = row.reductions[1 + n % (len(row.reductions) - 1)]
-            chosen = [(r, "float32", "function") for r in ("none", turn)] if "float32" in dtypes else []
+            every = row.reductions if variant.form is row.forms[0] else ("none", turn)
+            chosen = [(r, "float32", "function") for r in every] if "float32" in dtypes else []
             chosen += [(turn, others[n % len(others)], "function")] if others else []
             chosen += (
                 [(turn, "float32", "module")]

@@ -71,8 +71,9 @@ FAR: dict[str, Callable[[FloatArray], FloatArray]] = {
     "real": lambda x: 4 * x,
     "probability": lambda p: p**4,
     "variance": lambda v: v / 64,
+    "distribution": lambda q: q / 2,
 }
-"""By domain, from a typical number to one of a trained model: sure of itself, or far off."""
+"""By domain, from a typical number to one of a trained model: sure of itself, or far off; and targets that do not sum to 1."""
 
 POINTS = {"PoissonNLLLoss": _between_counts, "GaussianNLLLoss": _clamped, "AdaptiveLogSoftmaxWithLoss": _one_row_per_cluster}
 CONVENTIONS = {"GaussianNLLLoss": _seen_by_autograd}  # where the documentation has autograd see another function

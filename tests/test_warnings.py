@@ -28,7 +28,8 @@ from .subject import call_function, call_module, has_module
 
 OTHER_SIZE = "that is different to the input size"
 WARN_OF_SIZES = ("L1Loss", "MSELoss", "HuberLoss", "SmoothL1Loss")
-SHAPES = ((3, 1), (1, 4), (4,), (1,), (), (2, 3, 4))  # of a target for an input of (3, 4)
+SHAPES = (*(((3, 4), other) for other in ((3, 1), (1, 4), (4,), (1,), (), (2, 3, 4))), ((4, 1), (4,)), ((4,), (4, 1)), ((1, 3), (3, 1)))
+"""Of an input, and of a target that is of another shape; also of as many numbers."""
 SMALL = Form("small", {"N": 3, "C": 4})
 
 
@@ -75,12 +76,12 @@ def test_a_good_call_does_not_warn(call: Call, subject: object) -> None:
             assert all(w.category is UserWarning for w in warned), f"{[w.category for w in warned]}"
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)) or "scalar")
-def test_another_size_warns(sized: str, shape: tuple[int, ...], subject: object) -> None:
+@pytest.mark.parametrize("shapes", SHAPES, ids=lambda shapes: "-".join("x".join(map(str, shape)) or "scalar" for shape in shapes))
+def test_another_size_warns(sized: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], subject: object) -> None:
     """A target that broadcasts to input, or input to it, is warned of once, at the caller's own line."""
     row = replace(ROWS[sized], forms=(SMALL,))
     variant = row.plain(SMALL)
-    given = {"input": torch.zeros(3, 4), "target": torch.zeros(shape)}
+    given = {name: torch.zeros(shape) for name, shape in zip(("input", "target"), shapes, strict=True)}
     for reduction in row.reductions:
         ways = {
             "function": partial(call_function, subject, row, variant, given, reduction),
