@@ -151,7 +151,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "beta": {"negative": -1.0, "nan": np.nan, **_WORDS},
     "eps": {"zero": 0.0, "negative": -1.0, "nan": np.nan, **_WORDS},
     "margin": {"zero": 0.0, "negative": -1.0, "nan": np.nan, "above_one": 1.25, **_WORDS},
-    "p": {"zero": 0, "negative": -1, "three": 3, "half": 0.5, "tiny": 1e-6, "nan": np.nan, **_WORDS},
+    "p": {"zero": 0, "negative": -1, "three": 3, "half": 0.5, "between": 1.5, "tiny": 1e-6, "nan": np.nan, **_WORDS},
     "label_smoothing": {"negative": -0.1, "above_one": 1.1, "nan": np.nan, **_WORDS},
     "ignore_index": {"fraction": 1.5, "huge": 2**70, "text": "1"},
     "blank": {"negative": -1, "past_the_end": 6, "far": FAR, "fraction": 1.5, **_WORDS},

@@ -161,6 +161,7 @@ ROWS: tuple[Row, ...] = (
     ),
     # -- cross entropy
     _refused("cross_entropy-ignore_index_with_probabilities", "F.cross_entropy(ones(2, 3), ones(2, 3), ignore_index=1)", "RuntimeError", "ignore_index is not supported for floating point target", "raised in ATen/native/LossNLL.cpp"),
+    _refused("cross_entropy-smoothing_of_probabilities_above_one", "F.cross_entropy(ones(2, 3), ones(2, 3), label_smoothing=1.5)", "RuntimeError", "label_smoothing must be between 0.0 and 1.0", "raised in ATen/native/LossNLL.cpp"),
     _wrong("cross_entropy-negative_ignore_index_with_probabilities", "F.cross_entropy(ones(2, 3), ones(2, 3), ignore_index=-1)", "value", "documented as applicable to class indices only, and refused only from 0 on"),
     _refused("cross_entropy-no_classes", "F.cross_entropy(ones(2, 0), classes(0, 0))", "IndexError", "is out of bounds", "raised in ATen/native/LossNLL.cpp"),
     # -- margins without classes

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from reference.formats import FORMATS, Format
+from reference.loss import flatten
 
 from . import autocast
 from .accelerator_habits import repeats
@@ -91,8 +92,19 @@ def casts(config: pytest.Config) -> Iterator[Cast]:
                         yield cast
 
 
+def mixtures(config: pytest.Config) -> Iterator[Case]:
+    """Numbers that bfloat16 has, on the CPU, where every loss but that of a linear layer gives float32."""
+    for row in offered(config) if "cpu" in devices(config) else ():
+        if row.function not in autocast.LOWERED and not row.namespace and "float32" in kernels(config, row, "cpu"):
+            for variant, reduction in itertools.product(row.few(), ("none", "mean")):
+                yield Case(row, variant, reduction, FORMATS["bfloat16"], "cpu", "typical", config.getoption("--seed"))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each cast; for the modules those of float32."""
+    if "mixed" in metafunc.fixturenames:
+        found = list(mixtures(metafunc.config))
+        metafunc.parametrize("mixed", found, ids=[case.id for case in found])
     if "cast" in metafunc.fixturenames:
         of_modules = metafunc.function is test_autocast_of_a_module
         found = [each for each in casts(metafunc.config) if not of_modules or each.case.format.name == "float32"]
@@ -127,6 +139,26 @@ def test_autocast_of_a_module(cast: Cast, subject: Any) -> None:
     one, other = found
     same = one == other if isinstance(one, str) or isinstance(other, str) else same_bits(one, other) or not repeats(case.id)
     assert same, f"{cast.id}: the module gives {one}, the function {other}"
+
+
+def test_autocast_of_two_dtypes(mixed: Case, subject: Any) -> None:
+    """One argument in half precision, as a layer leaves it, the others in float32: the loss is in float32, and that of float32 if it is cast."""
+    case, names = mixed, differentiable(mixed.row, mixed.truth.drawn)
+    for half in [name for name, array in flatten(case.truth.drawn.arguments).items() if array.dtype.kind == "f"]:
+        found = []
+        for lowered in (True, False):
+            given = tensors(case.truth.drawn, FORMATS["float32"], case.device)
+            given[half] = given[half].to(torch.bfloat16 if lowered else torch.float32)
+            leaves = [given[name].requires_grad_() for name in names]
+            with torch.autocast(case.device, dtype=torch.bfloat16, enabled=lowered):
+                value = function(case, subject)(given)
+            assert value.dtype == torch.float32, f"{case.id}, {half}: the result is {value.dtype}"
+            gradients = torch.autograd.grad(value, leaves, torch.ones_like(value))
+            assert [gradient.dtype for gradient in gradients] == [leaf.dtype for leaf in leaves], f"{case.id}, {half}"
+            found.append([value, *(g.to(leaf.dtype) for g, leaf in zip(gradients, leaves, strict=True))])
+        cast = autocast.is_cast(case.row.function, case.device) and half != "weight"  # of weights the sum is taken before they are cast
+        for one, other in zip(*found, strict=True) if cast else ():
+            torch.testing.assert_close(one, other.to(one.dtype), rtol=2**-7 if one.dtype != torch.float32 else 1e-6, atol=0, equal_nan=True)
 
 
 @pytest.mark.every_dtype
