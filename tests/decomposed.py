@@ -37,12 +37,16 @@ class Decomposed(TorchDispatchMode):
         return operator(*args, **(kwargs or {}))
 
 
+def compiling() -> Any:
+    """While it is on, torch says that it is compiling."""
+    return patch.multiple(torch.compiler, _is_compiling_flag=True, is_dynamo_compiling=lambda: True)
+
+
 def decomposed(loss: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Tensor]:
     """The loss, decomposed, and told that it is being compiled; so is its backward, as long as the mode is on."""
 
     def call(given: Any) -> torch.Tensor:
-        flags = {"_is_compiling_flag": True, "is_dynamo_compiling": lambda: True}
-        with patch.multiple(torch.compiler, **flags):
+        with compiling():
             return loss(given)
 
     return call

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from .decomposed import compiling
+
 
 class Faked:
     """The functions of a namespace, on fake copies of their arguments."""
@@ -25,7 +27,7 @@ class Faked:
         def call(**given: Any) -> torch.Tensor:
             mode = FakeTensorMode()
             fakes = {n: mode.from_tensor(v) if isinstance(v, torch.Tensor) else v for n, v in given.items()}
-            with mode:
+            with mode, compiling():
                 value = getattr(self.namespace, name)(**fakes)
                 if value.requires_grad:
                     value.sum().backward()

@@ -113,6 +113,15 @@ def test_adaptive_softmax_tells_its_sizes(name: str, kind: type) -> None:
         assert made.cutoffs == told["cutoffs"], "the module shares the caller's cutoffs"
 
 
+@pytest.mark.skipif(not hasattr(torch.nn, "LinearCrossEntropyLoss"), reason="this torch has only the function")
+@pytest.mark.parametrize("features", [(), (2,), (2, 3)], ids=str)
+def test_linear_cross_entropy_tells_its_sizes(features: tuple[int, ...]) -> None:
+    """They are what was given, and the layer has a row for each class and place."""
+    made = torch.nn.LinearCrossEntropyLoss(4, 5, out_features=features)
+    assert (made.num_classes, made.out_features, type(made.out_features)) == (5, features, tuple)
+    assert (made.linear.in_features, made.linear.out_features) == (4, 5 * math.prod(features))
+
+
 # -- what it offers beside its loss -------------------------------------------------------------------------------
 
 FEATURES, CLASSES, CUTOFFS, ROWS_DRAWN = 8, 11, [3, 7], 24

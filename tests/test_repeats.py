@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 import torch
 
+from reference.catalog import Row
 from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
 from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
 from .calls import Call, Outcome, gradients, run, same, same_bits, spread
-from .options import devices, offered, takes
+from .cases import Case, untypical
+from .judge import Judge
+from .options import devices, kernels, offered, takes
+from .transformed import evaluate, function
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,6 +28,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "function": lambda config: [a for a in acts(config) if a.how == "function" and a.dtype == "float32"],
         "parallel": parallel,
     }
+    if "loss" in metafunc.fixturenames:
+        rows = [row for row in offered(metafunc.config) if "cpu" in devices(metafunc.config) and "float32" in kernels(metafunc.config, row, "cpu")]
+        metafunc.parametrize("loss", rows, ids=[row.name for row in rows])
     for name, cases in chosen.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, list(cases(metafunc.config)), ids=lambda case: case.id)
@@ -53,6 +60,21 @@ def test_runs_repeat_to_the_bit(act: Act, subject: Any) -> None:
         assert same_bits(one, other), f"{act.id}: a second backward gives {name} another gradient"
         if act.dtype != "float16":  # which has numbers so small that doubling them is not exact
             assert same_bits(2 * one, double), f"{act.id}: the gradient of {name} is not linear in the cotangent"
+
+
+def test_deterministic_algorithms_change_nothing(loss: Row, request: pytest.FixtureRequest, subject: Any, judge: Judge) -> None:
+    """On the CPU, where every algorithm is one, the value and the gradients are the same to the bit at every regime."""
+    for (variant, regime), reduction in zip(untypical(loss, 2), itertools.cycle(loss.reductions), strict=False):
+        case = Case(loss, variant, reduction, FORMATS["float32"], "cpu", regime, request.config.getoption("--seed"))
+        found = []
+        for determined in (False, True):
+            torch.use_deterministic_algorithms(mode=determined)
+            try:
+                found.append(evaluate(function(case, subject), case))
+            finally:
+                torch.use_deterministic_algorithms(mode=False)
+        differing = [name for name, one in found[0].items() if not (same_bits(one, found[1][name]) or judge.is_noise(case, name))]
+        assert not differing, f"{case.id}: {differing} of {found[0]} and {found[1]}"
 
 
 def test_a_gradient_that_keeps_its_graph_is_the_same(function: Act, subject: Any) -> None:

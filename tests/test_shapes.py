@@ -21,7 +21,7 @@ from .known import Known, elsewhere, unexpected
 from .options import devices, formats, offered, takes
 from .shape_departures import SHAPE_DEPARTURES
 from .shapes import BROADCASTS, OTHERWISE, documented, expressible
-from .subject import call_module, has_module
+from .subject import call_function, call_module, has_module
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")  # `test_warnings` asks for it
 
@@ -57,6 +57,8 @@ def test_shape(call: Call, subject: Any) -> None:
     said = [unexpected(f"{call.id} {r}", problem(call, r, subject), SHAPE_DEPARTURES) for r in call.row.reductions]
     assert not any(said), "\n".join(filter(None, said))
 
+
+LOOKING = ("GaussianNLLLoss", "CTCLoss")  # at variances, whether one is negative, and at lengths
 
 STRETCHED = ("vector", "matrix", "batch", "rows_of_rows")
 
@@ -98,11 +100,21 @@ def test_broadcast(stretched: tuple[Call, str], subject: Any) -> None:
     said = []
     for reduction in call.row.reductions:
         try:
-            wrong = "; ".join(call.problems(run(subject, call, call.given(), reduction), reduction))
+            outcome = run(subject, call, call.given(), reduction)
+            wrong = "; ".join(call.problems(outcome, reduction)) or _without_numbers(call, reduction, subject, outcome.value)
         except (RuntimeError, ValueError) as refusal:
             wrong = f"{type(refusal).__name__}: {refusal}"
         said.append(unexpected(f"{call.id}-{what} {reduction}", wrong, SHAPE_DEPARTURES))
     assert not any(said), "\n".join(filter(None, said))
+
+
+def _without_numbers(call: Call, reduction: str, subject: Any, value: torch.Tensor) -> str:
+    """What is wrong with the shape and the dtype of a result on the meta device, of the losses that do not look at numbers."""
+    if call.row.name in LOOKING:
+        return ""
+    found = call_function(subject, call.row, call.variant, {name: t.to("meta") for name, t in call.given().items()}, reduction)
+    same = (found.shape, found.dtype) == (value.shape, value.dtype)
+    return "" if same else f"on the meta device it is {tuple(found.shape)} of {found.dtype}, not {tuple(value.shape)} of {value.dtype}"
 
 
 def test_every_loss_that_broadcasts_is_asked_to(pytestconfig: pytest.Config) -> None:
