@@ -35,7 +35,7 @@ DIVERGENCES = (
     _unfused("BCELoss", "tiny near_boundary boundary", "1 - p is 1 where p is below its roundoff, and a clamped logarithm has the gradient 0 * inf"),
     _unfused("SoftMarginLoss", "typical tails large", "log(1 + exp) with the 1 in the sum loses what is below a roundoff of 1"),
     _unfused("CrossEntropyLoss LinearCrossEntropyLoss", "typical trained offset", "softmax rounds a probability near 1, and its log keeps that error"),
-    _unfused("CrossEntropyLoss LinearCrossEntropyLoss", "large huge tails saturated masked neginf_input neginf_linear_bias", "the log of a probability that underflows is -inf, and its gradient 0 * inf"),
+    _unfused("CrossEntropyLoss LinearCrossEntropyLoss", "large huge tails saturated two_classes masked neginf_input neginf_linear_bias", "the log of a probability that underflows is -inf, and its gradient 0 * inf"),
     _unfused("CTCLoss", "boundary short nan_log_probs", "where no spelling is possible the gradient is 0, and not the undefined 0 / 0; a NaN spreads to what no spelling reads"),
     _unfused("CTCLoss", "large", "two log-probabilities that are as good as -inf are subtracted from each other"),
     _unfused("HuberLoss SmoothL1Loss", "huge *inf_input *inf_target", "the square is infinite in the branch that is not taken, and its gradient 0 * inf"),
