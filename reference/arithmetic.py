@@ -120,5 +120,5 @@ def sum_of_others(x: FloatArray) -> FloatArray:
         return x
     is_top = np.arange(x.shape[-1]) == np.argmax(x, axis=-1)[..., None]  # only beside the largest would it
     small = np.where(is_top, number(0, x), x)
-    top = np.where(is_top, x, number(0, x)).sum(-1, keepdims=True)
-    return np.where(is_top, small.sum(-1, keepdims=True), top + (small.sum(-1, keepdims=True) - small))
+    top, total = x.max(-1, keepdims=True), small.sum(-1, keepdims=True)
+    return np.where(is_top, total, top + (total - small))

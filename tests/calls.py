@@ -8,6 +8,7 @@ loses digits, and the budgets are `SLACK` times the matrix's: numbers that shoul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -197,6 +198,16 @@ def gradients(
         if leaves
         else []
     )
+
+
+@contextmanager
+def deterministic(*, asked: bool = True) -> Iterator[None]:
+    """Only deterministic algorithms, if they are asked for."""
+    torch.use_deterministic_algorithms(asked)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -63,8 +63,14 @@ def _sure_of_infinite_weight(case: Case, quantity: str) -> Any:
 
 
 def _infinite_weight(case: Case, quantity: str) -> Any:
-    """Any, as all rows have a part in most gradients."""
-    return np.isinf(case.truth.arguments["weight"]).any()
+    """The gradient of the rows that have a class of infinite weight; of what all rows have a part in, everything."""
+    given, loss = case.truth.arguments, case.truth.loss
+    rows = ((loss.partials["weight"] > 0) & np.isinf(given["weight"])).any(-1)
+    if quantity != "input" or case.reduction == "mean" or not rows.ndim:
+        return rows.any()
+    if loss.chains:  # a row of features has all the values of a row
+        rows = rows.reshape(len(rows), -1).any(-1)
+    return np.broadcast_to(np.expand_dims(rows, 1), given["input"].shape)
 
 
 def _infinite_lead(case: Case, quantity: str) -> Any:

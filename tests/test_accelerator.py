@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from reference.inputs import draw
 from reference.loss import flatten
 
 from .accelerator_habits import DETERMINISTIC, GRAPHS
+from .calls import deterministic
 from .cases import Case
 from .habits import attempt, judge
 from .options import devices, offered
@@ -77,16 +77,6 @@ def test_graph(captured: Case, subject: Any) -> None:
             given[name].copy_(tensor(array, captured.format, captured.device))
     graph.replay()
     judge(GRAPHS, captured.id, problems(fresh, found, evaluate(function(fresh, subject), fresh)))
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Only deterministic algorithms."""
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
 
 
 def test_deterministic(anywhere: Case, subject: Any) -> None:

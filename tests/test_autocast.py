@@ -158,7 +158,7 @@ def test_autocast_of_two_dtypes(mixed: Case, subject: Any) -> None:
             found.append([value, *(g.to(leaf.dtype) for g, leaf in zip(gradients, leaves, strict=True))])
         cast = autocast.is_cast(case.row.function, case.device) and half != "weight"  # of weights the sum is taken before they are cast
         for one, other in zip(*found, strict=True) if cast else ():
-            torch.testing.assert_close(one, other.to(one.dtype), rtol=2**-7 if one.dtype != torch.float32 else 1e-6, atol=0, equal_nan=True)
+            assert same_bits(one, other.to(one.dtype)), f"{case.id}, {half}: {one}, and {other} of float32"
 
 
 @pytest.mark.every_dtype

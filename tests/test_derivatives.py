@@ -137,7 +137,7 @@ def cases(config: pytest.Config) -> Iterator[Derivative]:
                 every = TRANSFORMS if double and turn else COMMON if double or turn else ()
                 yield from (Derivative(t, case) for t in every)
                 if turn and row.name not in FEWER:
-                    yield from (Derivative(t, case, far=True) for t in (COMMON if double else COMMON[:1]))
+                    yield from (Derivative(t, case, far=True) for t in (COMMON if double else (double_backward,)))
                 if double and turn and row.name not in FEWER:
                     yield from (Derivative(forward, case, name) for name in curvature(row.name, variant.name, case.seed).names)
 

@@ -94,7 +94,7 @@ def test_exported(group: Group, subject: Any, subtests: pytest.Subtests) -> None
         del cases[case.id]
         with subtests.test(case.id):
             attempt(EXPORTED, f"{case.id}-recorded", partial(export, [case], subject))
-    with subtests.test("sizes"):
+    with subtests.test("sizes"):  # may be of any length from 2 on, and int_oo is torch's infinity
         bounds = program(tuple(cases)).range_constraints if cases else {}
         assert {str(bound) for bound in bounds.values()} <= {"VR[2, int_oo]"}, f"a size is bounded: {bounds}"
     for form, (size, resized) in itertools.product(FORMS, SIZES.items()):

@@ -60,10 +60,10 @@ def test_layers_are_drawn_as_layers_are(name: str, when: str, seed: int) -> None
     DRAWN[when](made)
     layers = [layer for layer in made.modules() if isinstance(layer, torch.nn.Linear)]
     assert sum(len([*layer.parameters()]) for layer in layers) == len([*made.parameters()])
-    state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    alike = [torch.nn.Linear(layer.in_features, layer.out_features, layer.bias is not None) for layer in layers]
     if when == "made":  # by no other draws than the layers' own
+        state = torch.get_rng_state()
+        torch.manual_seed(seed)
+        alike = [torch.nn.Linear(layer.in_features, layer.out_features, layer.bias is not None) for layer in layers]
         assert torch.equal(torch.get_rng_state(), state)
         assert all(torch.equal(a, b) for one, other in zip(layers, alike, strict=True) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     for layer in layers:

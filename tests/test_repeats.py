@@ -14,7 +14,7 @@ from reference.formats import FORMATS
 
 from .accelerator_habits import repeats
 from .acts import SIZES, Act, acts, asking, enlarged, names, outcome
-from .calls import Call, Outcome, gradients, run, same, same_bits, spread
+from .calls import Call, Outcome, deterministic, gradients, run, same, same_bits, spread
 from .cases import Case, untypical
 from .judge import Judge
 from .options import devices, kernels, offered, takes
@@ -42,11 +42,8 @@ def test_runs_repeat_to_the_bit(act: Act, subject: Any) -> None:
     caller = act.prepare(subject, given)
     cotangent = act.call.vector(act.reduction)
     first, second = caller(given), caller(given)
-    torch.use_deterministic_algorithms(mode=act.device == "cpu")  # of an accelerator `test_accelerator` asks it
-    try:
+    with deterministic(asked=act.device == "cpu"):  # of an accelerator `test_accelerator` asks it
         determined = caller(given)
-    finally:
-        torch.use_deterministic_algorithms(mode=False)
     if not repeats(act.id):
         return  # what both are is asked elsewhere
     assert same_bits(first, second), f"{act.id}: two runs differ: {first}, {second}"
@@ -67,12 +64,9 @@ def test_deterministic_algorithms_change_nothing(loss: Row, request: pytest.Fixt
     for (variant, regime), reduction in zip(untypical(loss, 2), itertools.cycle(loss.reductions), strict=False):
         case = Case(loss, variant, reduction, FORMATS["float32"], "cpu", regime, request.config.getoption("--seed"))
         found = []
-        for determined in (False, True):
-            torch.use_deterministic_algorithms(mode=determined)
-            try:
+        for asked in (False, True):
+            with deterministic(asked=asked):
                 found.append(evaluate(function(case, subject), case))
-            finally:
-                torch.use_deterministic_algorithms(mode=False)
         differing = [name for name, one in found[0].items() if not (same_bits(one, found[1][name]) or judge.is_noise(case, name))]
         assert not differing, f"{case.id}: {differing} of {found[0]} and {found[1]}"
 
@@ -131,10 +125,9 @@ def test_threads_change_rounding_at_most(parallel: Call, reduction: str, subject
         one = run(subject, call, call.given(), reduction)
         torch.set_num_threads(3)
         three = run(subject, call, call.given(), reduction)
-        torch.use_deterministic_algorithms(mode=call.device == "cpu")  # of an accelerator `test_accelerator` asks it
-        again = run(subject, call, call.given(), reduction)
+        with deterministic(asked=call.device == "cpu"):  # of an accelerator `test_accelerator` asks it
+            again = run(subject, call, call.given(), reduction)
     finally:
-        torch.use_deterministic_algorithms(mode=False)
         torch.set_num_threads(before)
     if not repeats(f"{call.id} {reduction}"):
         return  # nor is it always right: the matrix says how far off
