@@ -263,7 +263,8 @@ got = F.multilabel_margin_loss(x, torch.zeros(0, 3, dtype=torch.int64, device="c
         reproducer="""
 poison = [torch.full((), 7.0) for _ in range(64)]; del poison
 x = torch.zeros(0, 3)
-got = F.multi_margin_loss(x, torch.zeros(0, dtype=torch.int64))
+results = [F.multi_margin_loss(x, torch.zeros(0, dtype=torch.int64)) for _ in range(64)]
+got = next((r for r in results if not r.isnan()), torch.nan)
 """,
         gives=7.0,
         true=NAN,
