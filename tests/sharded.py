@@ -25,12 +25,12 @@ WORLD = 4
 class Job:
     """One call: the name by which its result is known, how many ranks share the logits, along which axes, and the call.
 
-    `misplaced` is an argument that lies split over the ranks where it should be whole on each.
+    Along an axis of the mesh that is None, each rank has a copy. `misplaced` is an argument that lies split over the ranks where it should be whole on each.
     """
 
     name: str
     ranks: int
-    axes: tuple[int, ...]
+    axes: tuple[int | None, ...]
     function: str
     input: torch.Tensor
     target: torch.Tensor
@@ -44,10 +44,11 @@ class Job:
         from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
         from torch.distributed.tensor.parallel import loss_parallel
 
-        input = distribute_tensor(self.input, mesh, [Shard(axis) for axis in self.axes]).detach().requires_grad_()
+        logits = [Replicate() if axis is None else Shard(axis) for axis in self.axes]
+        input = distribute_tensor(self.input, mesh, logits).detach().requires_grad_()
         as_logits = self.target.is_floating_point()  # class probabilities
         places = {
-            "target": [Shard(axis) if as_logits or axis == 0 else Replicate() for axis in self.axes],
+            "target": [place if as_logits or axis == 0 else Replicate() for axis, place in zip(self.axes, logits, strict=True)],
             "weight": [Replicate() for _ in self.axes],
         }
         places |= {self.misplaced: [Shard(0)]} if self.misplaced else {}

@@ -49,6 +49,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "bad" in metafunc.fixturenames:
         found = list(calls())
         metafunc.parametrize("bad", found, ids=[bad.id for bad in found])
+    if "numbered" in metafunc.fixturenames:
+        numbered = [bad for bad in calls() if any_of(BY_VALUE, bad) and not habit(COMPILED, bad.id, "accepts") and refused(observe(asked(bad), torch.nn.functional))]
+        first = {(bad.good.loss, bad.fault): bad for bad in reversed(numbered)}.values()
+        found = numbered if metafunc.config.getoption("--compile-all") else list(first)
+        metafunc.parametrize("numbered", found, ids=[bad.id for bad in found])
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", ["inductor" if metafunc.config.getoption("--compile-all") else "aot_eager_decomp_partition"])
 
@@ -64,17 +69,23 @@ def test_traced(bad: BadCall, subject: Any) -> None:
         assert not refused(outcome), f"{bad.id}: {outcome}; so {entry.name} has had its day"
 
 
+def test_refused_for_a_number(numbered: BadCall, subject: Any) -> None:
+    """A number that eager refuses is refused when the compiled loss runs, in one graph or in several."""
+    outcome = observe(asked(numbered), Compiled(subject, "aot_eager_decomp_partition", fullgraph=False))
+    assert refused(outcome), f"{numbered.id}: {asked(numbered)} is refused, and compiled it is not: {outcome}"
+
+
 class Compiled:
     """A namespace whose functions are compiled."""
 
-    def __init__(self, namespace: Any, backend: str) -> None:
+    def __init__(self, namespace: Any, backend: str, fullgraph: bool = True) -> None:
         """Of `namespace`."""
-        self.namespace, self.backend = namespace, backend
+        self.namespace, self.how = namespace, {"backend": backend, "fullgraph": fullgraph, "dynamic": False}
 
     def __getattr__(self, name: str) -> Any:
         """The function."""
         torch._dynamo.reset()
-        return torch.compile(lambda **given: getattr(self.namespace, name)(**given), fullgraph=True, dynamic=False, backend=self.backend)
+        return torch.compile(lambda **given: getattr(self.namespace, name)(**given), **self.how)
 
 
 def together(bad: Sequence[BadCall], subject: Any, backend: str) -> None:

@@ -42,7 +42,7 @@ OTHER_CALLS = (
     *((PLAIN, "float32", regime) for regime in ("trained", "saturated", "tails", "large", "offset", "tied", "masked", "nan_input", "neginf_input")),
 )
 """Forms, dtypes and regimes of plain calls."""
-AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1)}
+AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "copied-by_class": (None, 1)}
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,13 @@ class Sharded:
 
 
 def cases(seed: int) -> list[Sharded]:
-    """Batched, every pair of options, and by class every combination without smoothing; those that are refused last, and then a right one once more.
+    """Batched, every pair of options, and by class every combination without smoothing; those that are refused last.
+
+    A plain one by row is asked again after all others that go through, and once more after those that are refused.
 
     Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes,
     or at other regimes;
-    combinations on two or on four ranks in turn; on a grid, by row and class. Class probabilities lie as the logits do.
+    combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy. Class probabilities lie as the logits do.
     In range, ignore_index is asked with rows that have it.
     """
     row, found, groups = ROWS["CrossEntropyLoss"], [], itertools.cycle((WORLD // 2, WORLD))
@@ -93,13 +95,18 @@ def cases(seed: int) -> list[Sharded]:
                 ranks = (WORLD,) if dtype != "float64" else (WORLD // 2, WORLD) if variant.name in pairs else (next(groups),)
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
-                    found.append(Sharded(case, "by_both", WORLD))
+                    found += [Sharded(case, axis, WORLD) for axis in ("by_both", "copied-by_class")]
     for (form, dtype, regime), reduction in itertools.product(OTHER_CALLS, row.reductions):
         case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", regime, seed)
         truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
         found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in ("by_row", "by_class")]
-    found.sort(key=lambda each: (habit(SHARDED, each.id, "refuses") is not None, each.axis != "by_row"))
-    return [*found, replace(found[0], after="-after_a_refusal")]
+    found.sort(key=lambda each: (_is_refused(each), each.axis != "by_row"))
+    first, through = found[0], sum(not _is_refused(each) for each in found)
+    return [*found[:through], replace(first, after="-after_others"), *found[through:], replace(first, after="-after_a_refusal")]
+
+
+def _is_refused(each: Sharded) -> bool:
+    return habit(SHARDED, each.id, "refuses") is not None
 
 
 def _ignore(rows: tuple[int, ...], target: IndexArray, index: int, classes: int) -> None:

@@ -71,7 +71,8 @@ def _stretched(config: pytest.Config) -> Iterator[tuple[Call, str]]:
     for row, device in itertools.product(offered(config), devices(config)):
         chosen = [form for form in documented(row)[0] if form.name in STRETCHED]
         default = [v for v in spread(row, chosen, expressible) if all(v.options[n] == o[0] for n, o in row.options.items())]
-        every = {v.name: v for v in (*default, *filter(expressible, map(row.plain, chosen))) if takes(config, row, v)}
+        optional = spread(row, chosen[:1], expressible)  # every value of every option, at least once
+        every = {v.name: v for v in (*default, *filter(expressible, map(row.plain, chosen)), *optional) if takes(config, row, v)}
         for variant in every.values():
             plain = Call(row, variant, FORMATS["float32"], device, config.getoption("--seed"))
             for name, (what, change) in itertools.product(plain.drawn.arguments, OTHERWISE.items()):

@@ -24,7 +24,7 @@ from .cases import Case
 from .habits import attempt, habit, judge, unmatched
 from .options import devices, kernels, offered
 from .subject import ADAPTERS, call_function, differentiable, tensors
-from .transform_habits import FAKE, META, NESTED, VMAP
+from .transform_habits import FAKE, META, NESTED, ORDERED, VMAP
 from .transformed import Found, cotangent, elsewhere, evaluate, function, problems
 
 BATCH = 2
@@ -100,7 +100,12 @@ def plain(config: pytest.Config) -> Iterator[Case]:
                     yield Case(row, variant, reduction, FORMATS[dtype], device, "typical", config.getoption("--seed"))
 
 
-QUESTIONS = {"mapped": mapped, "shadow": plain}
+def unreduced(config: pytest.Config) -> Iterator[Case]:
+    """Those of them that have a result of several numbers, and so an order in memory."""
+    return (case for case in plain(config) if case.reduction == "none" and case.truth.loss.value.ndim > 1)
+
+
+QUESTIONS = {"mapped": mapped, "shadow": plain, "ordered": unreduced}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -186,6 +191,28 @@ def test_meta(shadow: Case, subject: Any) -> None:
         judge(META, shadow.id, _different(shadow, found, {name: (*look[:-1], "meta") for name, look in real.items()}))
 
 
+def test_other_order(ordered: Case, subject: Any, mode: FakeTensorMode) -> None:
+    """Where the axes of the arguments lie in memory the other way round, the result lies as the real one does."""
+
+    def lies(become: Callable[[torch.Tensor], torch.Tensor], how: Any) -> tuple[int, ...]:
+        given = {name: become(_reversed(t)) for name, t in tensors(ordered.truth.drawn, ordered.format, ordered.device).items()}
+        with how:
+            return function(ordered, subject)(given).stride()
+
+    def wrong() -> list[str]:
+        real = lies(torch.Tensor.detach, nullcontext())
+        found = {"fake": lies(mode.from_tensor, mode), "meta": lies(lambda t: t.to("meta"), nullcontext())}
+        return [f"{ordered.id}: {kind}, its strides are {strides}, and not {real}" for kind, strides in found.items() if strides != real]
+
+    if (said := attempt(ORDERED, ordered.id, wrong)) is not None:
+        judge(ORDERED, ordered.id, said)
+
+
+def _reversed(tensor: torch.Tensor) -> torch.Tensor:
+    order = tuple(reversed(range(tensor.ndim)))
+    return tensor.permute(order).contiguous().permute(order)
+
+
 def _different(case: Case, got: dict[str, Any], want: dict[str, Any]) -> list[str]:
     return [f"{case.id}: {name} is {got[name]}, and not {want[name]}" for name in want if got[name] != want[name]]
 
@@ -209,3 +236,4 @@ def test_entries_match(request: pytest.FixtureRequest) -> None:
     nested = [f"{row.name}-{variant.name}" for row in offered(request.config, CATALOG) for variant in spread(row, row.forms[:1])]
     assert not unmatched(NESTED, nested)
     assert not unmatched(FAKE, shadows) + unmatched(META, shadows)
+    assert not unmatched(ORDERED, (case.id for case in unreduced(request.config)))

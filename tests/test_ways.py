@@ -58,6 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def judge_gradients(judge: Judge, at: Case, value: torch.Tensor, given: dict[str, Any]) -> None:
     """Hold a value, and its gradients for a random cotangent, to the truth of a case."""
+    assert value.dtype == getattr(torch, at.format.name), f"the result has dtype {value.dtype}"
     cotangent = at.cotangent(tuple(value.shape))
     value.backward(tensor(cotangent, at.format, at.device))
     wide = cotangent.astype(at.truth.loss.value.dtype)
@@ -263,6 +264,16 @@ def test_a_distance_is_called_for_each_pair(how: str, swap: bool, reduction: str
     assert sorted(tuple(map(id, pair)) for pair in called) == sorted(tuple(map(id, pair)) for pair in pairs)
 
 
+@pytest.mark.parametrize("how", [F.triplet_margin_with_distance_loss, torch.nn.TripletMarginWithDistanceLoss], ids=["function", "module"])
+def test_no_distance_is_called_where_the_reduction_is_refused(how: Callable[..., Any]) -> None:
+    """It may count its calls, or draw random numbers."""
+    three, called = [torch.ones(3, 4)] * 3, []
+    options = {"distance_function": lambda *given: called.append(given) or given[0].sum(-1), "reduction": "average"}
+    with pytest.raises(ValueError, match="average is not a valid value for reduction"):
+        how(**options)(*three) if isinstance(how, type) else how(*three, **options)
+    assert not called
+
+
 # -- other values of the options ----------------------------------------------------------------------------------
 
 TINY = 2.0**-20
@@ -406,6 +417,7 @@ def _fill(rng: np.random.Generator, format: Format, parameter: torch.nn.Paramete
 def _held(truth: Truth, reduction: str, value: torch.Tensor, given: dict[str, Any]) -> None:
     """Hold a value, and its gradients for a random cotangent, to the truth."""
     format, wide = truth.format, truth.loss.value.dtype
+    assert value.dtype == getattr(torch, format.name), f"the result has dtype {value.dtype}"
     cotangent = format.round(np.random.default_rng(seed_of(reduction)).standard_normal(tuple(value.shape)))
     value.backward(tensor(cotangent, format, value.device.type))
     problems = {"value": compare(array(value), truth.value(reduction), format).problem}

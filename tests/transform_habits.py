@@ -128,3 +128,14 @@ META: tuple[Habit, ...] = (
         for loss, function in (("MultiMarginLoss", "multi_margin_loss"), ("MultiLabelMarginLoss", "multilabel_margin_loss"))
     ),
 )
+
+ORDERED: tuple[Habit, ...] = (
+    next(entry for entry in FAKE if entry.name == "GaussianNLLLoss_looks_at_the_data"),
+    Habit(
+        "images_lie_as_the_logits",
+        ("CrossEntropyLoss-k2*-none-*", "NLLLoss-k2*-none-*"),
+        "wrong",
+        "the kernel of images gives a contiguous result; the decomposition that says how it lies gives it the order of the logits",
+        but=("*probabilities*",),
+    ),
+)
