@@ -218,6 +218,19 @@ def test_modules_are_found(loss: str) -> None:
     assert sorted(map(id, reached)) == sorted(map(id, one.modules()))
 
 
+def test_a_distance_that_learns_is_found() -> None:
+    """A module that is given as the distance is a part of the loss: its parameters are found, saved, converted, and shared."""
+    distance = torch.nn.Bilinear(4, 4, 1)
+    one = torch.nn.TripletMarginWithDistanceLoss(distance_function=distance, swap=True)
+    names = ["distance_function.weight", "distance_function.bias"]
+    assert one.get_submodule("distance_function") is distance
+    assert [name for name, _ in one.named_parameters()] == [*one.state_dict()] == names
+    assert all(own is theirs for own, theirs in zip(one.parameters(), distance.parameters(), strict=True))
+    one.double().eval()
+    assert distance.weight.dtype == torch.float64
+    assert not distance.training
+
+
 def test_parameters_can_be_frozen(loss: str) -> None:
     """`requires_grad_` freezes and thaws every parameter and nothing else; `zero_grad` takes their gradients away."""
     one = make(loss)
