@@ -46,7 +46,7 @@ SHARDED: tuple[Habit, ...] = (
     ),
     Habit(
         "mean_on_a_grid",
-        ("*-mean-*-by_both-*", "*-mean-*-copied-by_class-*"),
+        ("*-mean-*-by_both-*", "*-mean-*-copied-by_class-*", "*-mean-*-by_class-and_row-*", "*-mean-*-by_class-copied-*"),
         "refuses",
         "the mean over the classes of a row, and over the rows of other ranks, are two sums, and torch says that it takes only one",
         says="only supported on one-dimensional DeviceMesh",

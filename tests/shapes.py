@@ -18,7 +18,7 @@ def _forms(axes: str, **sizes: tuple[int, ...]) -> tuple[Form, ...]:
 ANY = (
     Form("scalar", {}),
     *_forms("C", one=(1,), vector=(5,), empty=(0,)),
-    *_forms("N C", matrix=(4, 5), column=(5, 1), line=(1, 5), no_rows=(0, 5), no_columns=(5, 0)),
+    *_forms("N C", matrix=(4, 5), square=(4, 4), column=(5, 1), line=(1, 5), no_rows=(0, 5), no_columns=(5, 0)),
     *_forms("N d1 C", solid=(2, 3, 4), hollow=(2, 0, 4)),
     *_forms("N d1 d2 C", images=(2, 3, 2, 4)),
     *_forms("N d1 d2 d3 C", volumes=(2, 3, 1, 2, 4)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 WORLD = 4
+LIMIT = 150  # seconds; it takes some 15
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,21 @@ def run(jobs: Sequence[Job]) -> dict[str, Any]:
     """What came of every job: tensors by name, or the text of an error.
 
     The ranks are forked, for what is changed in this process is held to the definition too, and torch is there already;
-    but a process that has begun with an accelerator cannot be.
+    but a process that has begun with an accelerator cannot be. Where one refuses what another does not, they wait for
+    each other, and are ended.
     """
     import torch.multiprocessing as mp
 
     how = "spawn" if torch.accelerator.is_available() else "fork"
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "found.pt")
-        mp.start_processes(rank, (_free_port(), jobs, file), nprocs=WORLD, start_method=how)
+        ranks = mp.start_processes(rank, (_free_port(), jobs, file), nprocs=WORLD, start_method=how, join=False)
+        until = time.monotonic() + LIMIT
+        while not ranks.join(timeout=max(until - time.monotonic(), 0)):  # false whenever one of them has ended, too
+            if time.monotonic() > until:
+                for process in ranks.processes:
+                    process.kill()
+                raise TimeoutError(f"the ranks have not done {len(jobs)} jobs in {LIMIT} s: they wait for each other")
         return torch.load(file, weights_only=True)
 
 

@@ -42,7 +42,8 @@ OTHER_CALLS = (
     *((PLAIN, "float32", regime) for regime in ("trained", "saturated", "tails", "large", "offset", "tied", "masked", "nan_input", "neginf_input")),
 )
 """Forms, dtypes and regimes of plain calls."""
-AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "copied-by_class": (None, 1)}
+GRID_AXES = ("by_both", "by_class-and_row", "copied-by_class", "by_class-copied")
+AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "by_class-and_row": (1, 0), "copied-by_class": (None, 1), "by_class-copied": (1, None)}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def cases(seed: int) -> list[Sharded]:
 
     Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes,
     or at other regimes;
-    combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy. Class probabilities lie as the logits do.
+    combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy, either way. Class probabilities lie as the logits do.
     In range, ignore_index is asked with rows that have it.
     """
     row, found, groups = ROWS["CrossEntropyLoss"], [], itertools.cycle((WORLD // 2, WORLD))
@@ -95,7 +96,7 @@ def cases(seed: int) -> list[Sharded]:
                 ranks = (WORLD,) if dtype != "float64" else (WORLD // 2, WORLD) if variant.name in pairs else (next(groups),)
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
-                    found += [Sharded(case, axis, WORLD) for axis in ("by_both", "copied-by_class")]
+                    found += [Sharded(case, axis, WORLD) for axis in GRID_AXES]
     for (form, dtype, regime), reduction in itertools.product(OTHER_CALLS, row.reductions):
         case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", regime, seed)
         truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)

@@ -90,6 +90,7 @@ def _suits(row: Row, variant: Variant) -> bool:
     return (
         not changed_options
         or changed_options in (["log_input"], ["log_target"], ["full"], ["beta"])
+        or (changed_options == ["margin"] and variant.options["margin"] > 0)
         or _fits_a_byte(variant)
     )
 

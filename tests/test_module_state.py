@@ -229,6 +229,9 @@ def test_a_distance_that_learns_is_found() -> None:
     one.double().eval()
     assert distance.weight.dtype == torch.float64
     assert not distance.training
+    twin = copy.deepcopy(one)
+    assert not any(own is theirs for own, theirs in zip(one.parameters(), twin.parameters(), strict=True))
+    assert twin.distance_function is twin.get_submodule("distance_function") is not distance
 
 
 def test_parameters_can_be_frozen(loss: str) -> None:

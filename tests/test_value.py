@@ -8,9 +8,10 @@ from .subject import array, call_function, call_module, has_module, tensors
 
 
 def test_value(case, subject, judge: Judge) -> None:
-    """The loss is what its definition says, within the budget."""
+    """The loss is what its definition says, within the budget, and its arguments are left alone."""
     given = tensors(case.truth.drawn, case.format, case.device)
     got = call_function(subject, case.row, case.variant, given, case.reduction)
+    assert not (written := [name for name, t in given.items() if t._version]), f"{case.id}: {written} are written to"
     assert got.dtype == getattr(torch, case.format.name), f"{case.id}: the result has dtype {got.dtype}"
     judge(case, "value", array(got), case.truth.value(case.reduction))
     if subject is torch.nn.functional and has_module(case.row, given):
