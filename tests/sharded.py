@@ -104,12 +104,12 @@ def rank(number: int, port: int, jobs: Sequence[Job], file: str) -> None:
         dist.destroy_process_group()
 
 
-def run(jobs: Sequence[Job]) -> dict[str, Any]:
-    """What came of every job: tensors by name, or the text of an error.
+def run(jobs: Sequence[Job]) -> dict[str, Any] | str:
+    """What came of every job: tensors by name, or the text of an error; or how the ranks ended that have not done them.
 
     The ranks are forked, for what is changed in this process is held to the definition too, and torch is there already;
-    but a process that has begun with an accelerator cannot be. Where one refuses what another does not, they wait for
-    each other, and are ended.
+    but a process that may have begun with an accelerator cannot be. Where one refuses what another does not, they wait
+    for each other, and are ended.
     """
     import torch.multiprocessing as mp
 
@@ -122,7 +122,7 @@ def run(jobs: Sequence[Job]) -> dict[str, Any]:
             if time.monotonic() > until:
                 for process in ranks.processes:
                     process.kill()
-                raise TimeoutError(f"the ranks have not done {len(jobs)} jobs in {LIMIT} s: they wait for each other")
+                return f"the ranks have not done {len(jobs)} jobs in {LIMIT} s: they wait for each other"
         return torch.load(file, weights_only=True)
 
 

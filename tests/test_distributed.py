@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from .cases import Case
 from .distributed_habits import SHARDED
 from .divergence import in_release
 from .habits import attempt, habit, judge, unmatched
+from .isolated import Isolation
 from .sharded import WORLD, Job, run
 from .subject import tensors
 from .transformed import cotangent, elsewhere, evaluate, function, problems
@@ -116,10 +118,23 @@ def _ignore(rows: tuple[int, ...], target: IndexArray, index: int, classes: int)
     target[list(rows)] = index
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """None of its own; but this is when it is early enough for a fork."""
+    isolation()
+
+
+@cache
+def isolation() -> Isolation:
+    """The process that the ranks are forked from: in one that has made a backward pass before, some torch lets no child make any."""
+    return Isolation()
+
+
 def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
     """Value and gradient of every case, gathered, are those of the definition."""
     asked = cases(request.config.getoption("--seed"))
-    found = run([*(each.job() for each in asked), *misplaced(asked)])
+    jobs = [*(each.job() for each in asked), *misplaced(asked)]
+    found = run(jobs) if torch.accelerator.is_available() else isolation()([jobs], run)[0]
+    assert isinstance(found, dict), found
     for each in asked:
         with subtests.test(each.id):
             got = attempt(SHARDED, each.id, lambda each=each: _value(found[each.id]))
