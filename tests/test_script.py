@@ -66,7 +66,7 @@ TRACED = (
         "refuses",
         "the shape that the weight is expanded to is worked out of sizes, which are tensors in a trace, and taken for numbers",
         says="expected int at position 0, but got: Tensor",
-        torch="<2.11",
+        torch="<2.13",
     ),
     Habit(
         "no_grad_is_not_traced",
