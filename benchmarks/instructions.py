@@ -23,7 +23,7 @@ ISA = {"ATEN_CPU_CAPABILITY": "avx2"}
 FEW, MANY = 20, 120  # calls: the difference of two counts is free of what it takes to begin and end one
 CASES = ("cross_entropy-mnist-float32-both", "mse_loss-1e4-float32-both")
 SCRIPT = """
-import os, subprocess, sys, torch
+import gc, os, subprocess, sys, torch
 from benchmarks.paths import function
 from benchmarks.step import Step, inputs_of
 from benchmarks.workloads import TIERS, cases
@@ -36,6 +36,7 @@ torch.set_num_threads(1)
 case = next(c for c in cases(TIERS) if c.id == case_id)
 step = Step(function(path, case.workload.loss), case, inputs_of(case, torch.device("cpu")))
 control("--instr=on")
+gc.disable()
 for calls in (few, few, many):  # the first are to warm up
     run = step.prepare(int(calls))
     control("--zero")
