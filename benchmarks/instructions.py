@@ -3,7 +3,7 @@
 A count repeats to 0.1 %, whatever else the machine does, and sees half a per cent more of dispatcher or autograd.
 It is blind to caches, page faults and threads, and Valgrind knows no AVX-512: torch takes other kernels there than
 outside, so the instruction set stands beside every number. Nothing is counted while torch is imported, which is
-faster so; half a minute all the same.
+faster so; half a minute a path all the same.
 """
 
 from __future__ import annotations
