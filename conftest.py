@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a module with torch.nn.functional's names, to be held to the specification in torch's place",
     )
     group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
-    group.addoption("--compile-all", action="store_true", help="compile with inductor, and export, every pair of options of every loss, dynamic shapes, a class past the end, and the bad calls that compiled losses are known to accept")
+    group.addoption("--compile-all", action="store_true", help="compile with inductor, and export, every pair of options of every loss, dynamic shapes, a class past the end, numbers that are refused in every form, and the bad calls that compiled losses are known to accept")
     group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
 
 

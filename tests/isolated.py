@@ -15,6 +15,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -77,6 +78,12 @@ class Isolation:
                     pickle.dump(result, answers)
                 answers.flush()
         os._exit(0)
+
+
+@cache
+def isolation(file: str) -> Isolation:
+    """The process that a file's work is done by; to be asked for while tests are collected, after what the work would have to draw again."""
+    return Isolation()
 
 
 def afresh(work: Callable[[Job], Any], job: Job) -> Any:

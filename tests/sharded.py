@@ -27,7 +27,8 @@ LIMIT = 150  # seconds; it takes some 15
 class Job:
     """One call: the name by which its result is known, how many ranks share the logits, along which axes, and the call.
 
-    Along an axis of the mesh that is None, each rank has a copy. `misplaced` is an argument that lies split over the ranks where it should be whole on each.
+    Where one of the axes is None, the ranks along that axis of the mesh have copies. `misplaced` is an argument that lies
+    split over the ranks where it should be whole on each.
     """
 
     name: str
@@ -118,11 +119,14 @@ def run(jobs: Sequence[Job]) -> dict[str, Any] | str:
         file = str(Path(folder) / "found.pt")
         ranks = mp.start_processes(rank, (_free_port(), jobs, file), nprocs=WORLD, start_method=how, join=False)
         until = time.monotonic() + LIMIT
-        while not ranks.join(timeout=max(until - time.monotonic(), 0)):  # false whenever one of them has ended, too
-            if time.monotonic() > until:
-                for process in ranks.processes:
-                    process.kill()
-                return f"the ranks have not done {len(jobs)} jobs in {LIMIT} s: they wait for each other"
+        try:
+            while not ranks.join(timeout=max(until - time.monotonic(), 0)):  # false whenever one of them has ended, too
+                if time.monotonic() > until:
+                    for process in ranks.processes:
+                        process.kill()
+                    return f"the ranks have not done {len(jobs)} jobs in {LIMIT} s: they wait for each other"
+        except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:  # said here, as a process that is left with it says its exit status alone
+            return str(error)
         return torch.load(file, weights_only=True)
 
 

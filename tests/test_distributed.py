@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from .cases import Case
 from .distributed_habits import SHARDED
 from .divergence import in_release
 from .habits import attempt, habit, judge, unmatched
-from .isolated import Isolation
+from .isolated import isolation
 from .sharded import WORLD, Job, run
 from .subject import tensors
 from .transformed import cotangent, elsewhere, evaluate, function, problems
@@ -44,7 +43,6 @@ OTHER_CALLS = (
     *((PLAIN, "float32", regime) for regime in ("trained", "saturated", "tails", "large", "offset", "tied", "masked", "nan_input", "neginf_input")),
 )
 """Forms, dtypes and regimes of plain calls."""
-GRID_AXES = ("by_both", "by_class-and_row", "copied-by_class", "by_class-copied")
 AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "by_class-and_row": (1, 0), "copied-by_class": (None, 1), "by_class-copied": (1, None)}
 
 
@@ -78,8 +76,8 @@ def cases(seed: int) -> list[Sharded]:
 
     Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes,
     or at other regimes;
-    combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy, either way. Class probabilities lie as the logits do.
-    In range, ignore_index is asked with rows that have it.
+    combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy, either way. Class
+    probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
     row, found, groups = ROWS["CrossEntropyLoss"], [], itertools.cycle((WORLD // 2, WORLD))
     pairs = {variant.name: reduction for variant, reduction in zip(row.few(), itertools.cycle(row.reductions), strict=False)}
@@ -98,7 +96,7 @@ def cases(seed: int) -> list[Sharded]:
                 ranks = (WORLD,) if dtype != "float64" else (WORLD // 2, WORLD) if variant.name in pairs else (next(groups),)
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
-                    found += [Sharded(case, axis, WORLD) for axis in GRID_AXES]
+                    found += [Sharded(case, axis, WORLD) for axis, split in AXES.items() if len(split) == 2]
     for (form, dtype, regime), reduction in itertools.product(OTHER_CALLS, row.reductions):
         case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", regime, seed)
         truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
@@ -119,21 +117,15 @@ def _ignore(rows: tuple[int, ...], target: IndexArray, index: int, classes: int)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """None of its own; but this is when it is early enough for a fork."""
-    isolation()
-
-
-@cache
-def isolation() -> Isolation:
-    """The process that the ranks are forked from: in one that has made a backward pass before, some torch lets no child make any."""
-    return Isolation()
+    """None of its own; but the ranks must be forked from a process that has made no backward pass: else some torch lets them make none."""
+    isolation(__name__)
 
 
 def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
     """Value and gradient of every case, gathered, are those of the definition."""
     asked = cases(request.config.getoption("--seed"))
     jobs = [*(each.job() for each in asked), *misplaced(asked)]
-    found = run(jobs) if torch.accelerator.is_available() else isolation()([jobs], run)[0]
+    found = run(jobs) if torch.accelerator.is_available() else isolation(__name__)([jobs], run)[0]
     assert isinstance(found, dict), found
     for each in asked:
         with subtests.test(each.id):

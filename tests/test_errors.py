@@ -16,7 +16,7 @@ from reference.catalog import CATALOG
 
 from .bad_calls import ELSEWHERE, OPTIONS, BadCall, bad_calls
 from .errors import RULES, rule_for
-from .isolated import Isolation
+from .isolated import isolation
 from .options import devices, subject_of
 from .outcomes import Attempt, Outcome, attempts, observe, observe_fenced
 from .rows_of_errors import ROWS, Row, run_by_id
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The bad calls of the losses that the subject offers, those that differ in form alone together."""
     here = "cpu" in devices(metafunc.config)
     calls = bad_calls()
-    isolation()
+    isolation(__name__)
     if "forms" in metafunc.fixturenames:
         subject = subject_of(metafunc.config)
         groups: dict[str, list[BadCall]] = {}
@@ -48,7 +48,7 @@ def endings(subject: Any) -> Endings:
     @cache
     def fatal(loss: str) -> dict[str, list[tuple[Attempt, Outcome]]]:
         tried = [a for bad in bad_calls().values() if bad.fatal and bad.good.loss == loss for a in attempts(bad)]
-        ends = isolation()([(a.bad.id, a.spelling, a.reduction, subject.__name__) for a in tried], observe_fenced)
+        ends = isolation(__name__)([(a.bad.id, a.spelling, a.reduction, subject.__name__) for a in tried], observe_fenced)
         found: dict[str, list[tuple[Attempt, Outcome]]] = {}
         for attempt, end in zip(tried, ends, strict=True):
             found.setdefault(attempt.bad.id, []).append((attempt, _outcome(end)))
@@ -60,12 +60,6 @@ def endings(subject: Any) -> Endings:
         return [(attempt, observe(attempt, subject)) for attempt in attempts(bad)]
 
     return of
-
-
-@cache
-def isolation() -> Isolation:
-    """The process that fatal work is done by; made while tests are collected, and after the calls, which it would have to draw again."""
-    return Isolation()
 
 
 def _outcome(end: Outcome | str) -> Outcome:
@@ -103,7 +97,7 @@ def test_every_rule_is_needed(subject: object) -> None:
 def row_endings() -> dict[str, Outcome]:
     """How the rows end, one child process for as many as survive."""
     names = [row.id for row in ROWS if row.applies()]
-    return dict(zip(names, map(_outcome, isolation()(names, run_by_id)), strict=True))
+    return dict(zip(names, map(_outcome, isolation(__name__)(names, run_by_id)), strict=True))
 
 
 def test_row_ends_as_it_says(row: Row, row_endings: dict[str, Outcome]) -> None:

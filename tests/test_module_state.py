@@ -219,7 +219,7 @@ def test_modules_are_found(loss: str) -> None:
 
 
 def test_a_distance_that_learns_is_found() -> None:
-    """A module that is given as the distance is a part of the loss: its parameters are found, saved, converted, and shared."""
+    """A module that is given as the distance is a part of the loss: its parameters are found, saved, converted and copied with it."""
     distance = torch.nn.Bilinear(4, 4, 1)
     one = torch.nn.TripletMarginWithDistanceLoss(distance_function=distance, swap=True)
     names = ["distance_function.weight", "distance_function.bias"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 
 import pytest
 
 from .bad_calls import BadCall, bad_calls
 from .errors import Rule, rule_for
-from .isolated import Isolation
+from .isolated import isolation
 from .more_bad_calls import EMPTY_RULES, ONLY_ASKED, Job, Moved, more_bad_calls, observe_job, unnamed
 from .options import devices, subject_of
 from .outcomes import MODULE, Attempt, Outcome, attempts
@@ -19,19 +18,13 @@ VALUES = ("number", "nan", "inf", "complex", "meta")
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The losses that the subject offers."""
-    isolation()
+    more_bad_calls()
+    isolation(__name__)
     subject = subject_of(metafunc.config)
     if "loss" in metafunc.fixturenames:
         here = "cpu" in devices(metafunc.config)
         losses = {bad.good.loss: None for bad in bad_calls().values() if here and hasattr(subject, bad.good.function)}
         metafunc.parametrize("loss", losses)
-
-
-@cache
-def isolation() -> Isolation:
-    """The process that fatal work is done by; made while tests are collected, and after the calls, which it would have to draw again."""
-    more_bad_calls()
-    return Isolation()
 
 
 def rule_of(attempt: Attempt) -> Rule | None:
@@ -63,7 +56,7 @@ def problems(asked: Iterable[tuple[str, Attempt, str]], subject: str) -> Iterato
     survived = [(id, a, asks, rule) for id, a, asks in asked if not is_by_chance(a, rule := rule_of(a))]
     jobs = [Job(id, a.spelling, a.reduction, subject, asks) for id, a, asks, _ in survived]
     fatal = [job for job, (_, attempt, *_) in zip(jobs, survived, strict=True) if attempt.bad.fatal]
-    ends = dict(zip(fatal, isolation()(fatal, observe_job), strict=True)) if fatal else {}
+    ends = dict(zip(fatal, isolation(__name__)(fatal, observe_job), strict=True)) if fatal else {}
     for job, (id, attempt, asks, rule) in zip(jobs, survived, strict=True):
         end = ends[job] if job in ends else observe_job(job)
         outcome, changed = (Outcome(end, "", "child"), "") if isinstance(end, str) else end

@@ -12,7 +12,7 @@ import torch
 
 from reference.formats import FORMATS
 
-from . import habits
+from . import habits, transformed
 from .calls import Call, Outcome, gradients, same
 from .cases import Case
 from .habits import Habit
@@ -20,7 +20,6 @@ from .modules import Made, calls, leaves, made
 from .options import devices, offered, takes
 from .subject import ADAPTERS, Tensors
 from .transformed import arguments, evaluate, larger, problems
-from .transformed import function as loss_of
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.jit, "script"), reason="this torch has no TorchScript")
 F = torch.nn.functional
@@ -153,7 +152,7 @@ def test_scripted_function_is_the_same(function: Call) -> None:
 
 def test_traced_function_takes_other_sizes(example: Case, subject: Any) -> None:
     """Traced at one size, a loss is the loss at another: no size of the example is baked in."""
-    loss, (given, _) = loss_of(example, subject), arguments(example)
+    loss, (given, _) = transformed.function(example, subject), arguments(example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is deprecated, and warns of Python's numbers and booleans, as in checks of shapes
         traced = habits.attempt(TRACED, example.id, lambda: torch.jit.trace(lambda *all: loss(dict(zip(given, all, strict=True))), tuple(given.values()), check_trace=False))
@@ -161,6 +160,20 @@ def test_traced_function_takes_other_sizes(example: Case, subject: Any) -> None:
         return
     other = larger(example)
     habits.judge(TRACED, example.id, problems(other, evaluate(lambda all: traced(*all.values()), other), evaluate(loss, other)))
+
+
+def test_a_trace_still_loses_no_grad() -> None:
+    """Where the variance is below eps, eager's gradient is that at eps, and the trace's is 0; once it is not, its entry in TRACED has had its day."""
+
+    def loss(var: torch.Tensor) -> torch.Tensor:
+        return F.gaussian_nll_loss(torch.ones(1), torch.zeros(1), var, eps=0.25)
+
+    var = torch.tensor([0.125], requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(loss, var, check_trace=False)
+    assert torch.autograd.grad(loss(var), var)[0].item() == 0.5 * (1 / 0.25 - 1 / 0.25**2)
+    assert torch.autograd.grad(traced(var), var)[0].item() == 0
 
 
 def test_entries_match(request: pytest.FixtureRequest) -> None:

@@ -101,8 +101,11 @@ def plain(config: pytest.Config) -> Iterator[Case]:
 
 
 def unreduced(config: pytest.Config) -> Iterator[Case]:
-    """Those of them that have a result of several numbers, and so an order in memory."""
-    return (case for case in plain(config) if case.reduction == "none" and case.truth.loss.value.ndim > 1)
+    """Those of them whose result has several axes, and so an order in memory: elementwise losses, and those of the classes of images."""
+    for case in plain(config):
+        axes = case.variant.form.axes
+        if case.reduction == "none" and ("d1" in axes or (case.row.elementwise and len(axes) > 1)):
+            yield case
 
 
 QUESTIONS = {"mapped": mapped, "shadow": plain, "ordered": unreduced}
