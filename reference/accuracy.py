@@ -9,7 +9,8 @@ terms   the sum of the absolute values of what is added up (`Loss.magnitude`, `L
         is unavoidable, and cancellation between them is not the fault of the implementation.
 sum_i   the condition: how far the truth moves when every input moves by one unit roundoff. An algorithm that
         is right for slightly different inputs is as good as the inputs are. From the loss's own partials. Of two
-        inputs that are subtracted first, |x_i| is their difference: of a subtraction that is all that is rounded.
+        inputs that are subtracted first, |x_i| is their difference: of a subtraction that is all that is rounded. So are
+        logits from the largest of their row.
         Of a probability it is what it is short of 0 or 1. Targets that name classes (-1 and 1, 0 and 1) are exact.
         For gradients it is found by moving the inputs by K u, which also finds the kinks within reach.
 K       how many roundings lie between the inputs and one element: see `K`.
@@ -110,7 +111,7 @@ class Truth:
         movable = list(filter(self._movable, self.arguments))
 
         def moved(name: str, rng: np.random.Generator | None) -> tuple[Loss, Loss]:
-            added = sum(abs(options.get(option, self.row.options[option][0])) for option, to in self.row.added.items() if name in to)
+            added = sum(abs(self._option(option)) for option, to in self.row.added.items() if name in to)
             move = _each(partial(_one_move, rng, added), self._sizes.get(name, self.arguments[name]))
             there, back = ({**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1))
             return self._at(there, options), self._at(back, options)
@@ -125,6 +126,10 @@ class Truth:
         for name in movable if not self.row.elementwise else ():
             yield name, *moved(name, rng)
 
+    def _option(self, name: str | float) -> Any:
+        """What an option is, by default too; a number is itself."""
+        return self.drawn.options.get(name, self.row.options[name][0]) if isinstance(name, str) else name
+
     def _movable(self, name: str) -> bool:
         """Real numbers that may be inexact: not indices, and not signs, which are names for two classes."""
         arrays = _arrays({"": self.arguments[name]}).values()
@@ -135,7 +140,7 @@ class Truth:
         """What of each argument a computation may round: all of it, or less.
 
         Of two that are subtracted first, their difference: a subtraction is off by a roundoff of its result, however
-        large the two are. Of a probability, what it is short of 0 or 1: near 1, 1 - p is exact. Of labels, which are
+        large the two are. Of logits, what they are short of the largest of their row. Of a probability, what it is short of 0 or 1: near 1, 1 - p is exact. Of labels, which are
         names of two classes, nothing; nor of infinity.
         """
         found = _arrays(self.arguments)
@@ -145,6 +150,9 @@ class Truth:
                 apart = [abs(own - self.arguments[other]) for other in others if self.arguments[other].shape == own.shape]
             if apart:
                 found[name] = np.maximum.reduce(apart)
+        for name in self.row.relative:
+            with np.errstate(all="ignore"):
+                found[name] = found[name].max(self.loss.last[name], keepdims=True, initial=-np.inf) - found[name]
         for name, choice in self.variant.choices.items():
             if choice.domain == "probability" and name in found:
                 found[name] = np.minimum(abs(found[name]), abs(1 - found[name]))
@@ -232,7 +240,11 @@ class Truth:
     def depth(self) -> float:
         """K, and the roundings of a sum over the classes or features that belong to one value."""
         summed = max((p.size for p in self.loss.partials.values()), default=1) / max(self.loss.value.size, 1)
-        return float(K + np.log2(max(self.loss.terms or summed, 1)))
+        return K + self._adding(self.loss.terms or summed)
+
+    def _adding(self, terms: float) -> float:
+        """The roundings of a sum, in unit roundoffs of the format: none to speak of where it is added in a wider one."""
+        return float(np.log2(max(terms, 1)) * self.accumulator.u / self.format.u)
 
     def _terms(self, chain: Chain) -> FloatArray:
         """(V, 1): the largest sum of absolute terms that an intermediate, a row of logits, is added up from."""
@@ -353,7 +365,7 @@ class Truth:
                 summed = max(
                     self.loss.value.size / max(want.size, 1), self.loss.value.size if self.loss.chains else 1, 1
                 )
-                allowed = self.format.u * abs(want) + (self.depth + np.log2(summed)) * self.format.u * sizes[name]
+                allowed = self.format.u * abs(want) + (self.depth + self._adding(summed)) * self.format.u * sizes[name]
                 allowed = allowed + K * self.format.step
                 if rounded:
                     allowed = allowed + _finite(abs(rounded[name] - want))

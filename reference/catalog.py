@@ -90,9 +90,11 @@ class Row:
     function_only: the arguments that only the function takes
     elementwise: one element of the result depends on one element of each argument
     differences: the pairs of arguments of which one is taken from the other before anything else is done
-    added:      options, and the arguments, or differences of these, that they are added to or taken from
+    added:      options, or numbers, and the arguments, or differences of these, that they are added to or taken from
+    relative:   arguments of which only differences within a row of classes count: the largest is taken from all, before all else
     intermediates: it adds and multiplies numbers larger than its terms, which may leave the format before these do
     kinks:      puts drawn inputs on the loss's kinks and ties, exactly
+    kinks_if:   whether options allow that; others have no such regime
     finish:     draws what depends on several arguments at once, in place
     module_only: options of the module that only shape its parameters
     namespace:  where torch has the function, if not in torch.nn.functional
@@ -112,9 +114,11 @@ class Row:
     function_only: tuple[str, ...] = ()
     elementwise: bool = False
     differences: tuple[tuple[str, str], ...] = ()
-    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    relative: tuple[str, ...] = ()
+    added: Mapping[str | float, tuple[str, ...]] = field(default_factory=dict)
     intermediates: bool = False
     kinks: Callable[..., None] | None = None
+    kinks_if: Callable[[Mapping[str, Any]], bool] = lambda options: True
     finish: Callable[..., None] | None = None
     module_only: tuple[str, ...] = ()
     namespace: str = ""
@@ -149,9 +153,9 @@ class Row:
             if self.valid(choices, options, form):
                 yield Variant(form, choices, options, self._label(form, choices, options))
 
-    def plain(self, form: Form) -> Variant:
-        """Defaults throughout, in a form of one's own."""
-        choices = {a.name: a.choices[0] for a in self.arguments}
+    def plain(self, form: Form, *labels: str) -> Variant:
+        """Defaults throughout, but for the choices that are called so, in a form of one's own."""
+        choices = {a.name: next((c for c in a.choices if c.label in labels), a.choices[0]) for a in self.arguments}
         options = {name: values[0] for name, values in self.options.items()}
         return Variant(form, choices, options, self._label(form, choices, options))
 
@@ -287,7 +291,7 @@ CATALOG: tuple[Row, ...] = (
         "poisson_nll_loss",
         (Argument("input", (Choice("", "log_rate"), Choice("rate", "positive"))), argument("target", "count")),
         ELEMENTS,
-        options={"log_input": (True, False), "full": (False, True), "eps": (1e-8, 0.25)},
+        options={"log_input": (True, False), "full": (False, True), "eps": (1e-8, 0.3)},
         valid=lambda c, o, f: (
             (c["input"].label == "rate") != o["log_input"] and (o["eps"] == 1e-8 or not o["log_input"])
         ),
@@ -308,7 +312,7 @@ CATALOG: tuple[Row, ...] = (
             ),
         ),
         ELEMENTS,
-        options={"full": (False, True), "eps": (1e-6, 0.25)},
+        options={"full": (False, True), "eps": (1e-6, 0.3)},
         kinks=kinks.variances,
         many=MANY,
         elementwise=True,
@@ -380,6 +384,7 @@ CATALOG: tuple[Row, ...] = (
         CLASSES,
         options={"ignore_index": IGNORE, "label_smoothing": (0.0, 0.1, 1.0, 0.001)},
         valid=_class_target,
+        relative=("input",),
         many=MANY_ROWS,
         wide=WIDE,
         intermediates=True,
@@ -416,8 +421,9 @@ CATALOG: tuple[Row, ...] = (
         "multi_margin_loss",
         (LOGITS, argument("target", "index", "*-C", gradient=False), CLASS_WEIGHT),
         ROWS_OF_CLASSES,
-        options={"p": (1, 2), "margin": (1.0, 0.25, -0.5)},
+        options={"p": (1, 2), "margin": (1.0, 0.3, -0.5)},
         kinks=kinks.class_margin,
+        kinks_if=kinks.exact,
         added={"margin": ("input",)},
         many=MANY_ROWS,
         wide=PAST_A_WARP,
@@ -429,6 +435,7 @@ CATALOG: tuple[Row, ...] = (
         (LOGITS, argument("target", "labels", gradient=False)),
         ROWS_OF_CLASSES,
         kinks=kinks.class_margin,
+        kinks_if=kinks.exact,
         many=MANY_ROWS,
         wide=PAST_A_WARP,
         intermediates=True,
@@ -438,8 +445,9 @@ CATALOG: tuple[Row, ...] = (
         "hinge_embedding_loss",
         (INPUT, SIGN),
         ELEMENTS,
-        options={"margin": (1.0, -0.25, 3.0)},
+        options={"margin": (1.0, -0.25, 2.7)},
         kinks=kinks.hinge,
+        kinks_if=kinks.exact,
         added={"margin": ("input",)},
         many=MANY,
         elementwise=True,
@@ -449,8 +457,9 @@ CATALOG: tuple[Row, ...] = (
         "margin_ranking_loss",
         (argument("input1", "real"), argument("input2", "real"), argument("target", "sign")),
         ELEMENTS,
-        options={"margin": (0.0, 0.5, -2.0)},
+        options={"margin": (0.0, 0.5, -2.1)},
         kinks=kinks.ranking,
+        kinks_if=kinks.exact,
         many=MANY,
         elementwise=True,
         differences=(("input1", "input2"),),
@@ -461,8 +470,9 @@ CATALOG: tuple[Row, ...] = (
         "cosine_embedding_loss",
         (argument("input1", "real"), argument("input2", "real"), argument("target", "sign", "*-D", gradient=False)),
         VECTORS,
-        options={"margin": (0.0, 0.5, -0.25)},
+        options={"margin": (0.0, 0.5, -0.3)},
         kinks=kinks.angle,
+        kinks_if=kinks.exact,
         many=Form("many", {"N": 2, "D": 65_537}),
     ),
     Row(
@@ -470,8 +480,9 @@ CATALOG: tuple[Row, ...] = (
         "triplet_margin_loss",
         (argument("anchor", "real"), argument("positive", "real"), argument("negative", "real")),
         VECTORS,
-        options={"margin": (1.0, 0.25), "p": (2.0, 1.0, 3.0, 4.0, 2.5, 0.5), "eps": (1e-6, 0.125), "swap": (False, True)},
+        options={"margin": (1.0, 0.3), "p": (2.0, 1.0, 3.0, 4.0, 2.5, 0.5), "eps": (1e-6, 0.125), "swap": (False, True)},
         kinks=kinks.triplet,
+        kinks_if=kinks.exact,
         differences=TRIPLET,
         added={"eps": ("anchor", "positive", "negative")},
         many=Form("many", {"N": 2, "D": 65_537}),
@@ -481,8 +492,9 @@ CATALOG: tuple[Row, ...] = (
         "triplet_margin_with_distance_loss",
         (argument("anchor", "real"), argument("positive", "real"), argument("negative", "real")),
         VECTORS,
-        options={"margin": (1.0, 0.25), "swap": (False, True)},
+        options={"margin": (1.0, 0.3), "swap": (False, True)},
         differences=TRIPLET,
+        added={1e-6: ("anchor", "positive", "negative")},  # the eps of the distance that it has where none is given
         many=Form("many", {"N": 2, "D": 65_537}),
     ),
     Row(

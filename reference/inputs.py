@@ -99,7 +99,7 @@ LOGITS: dict[str, Draw] = REAL | {
     "tails": _points(_tails),
     "tied": _points(lambda f: [0.75]),
     "saturated": _normal(30.0),
-    "two_classes": _normal(30.0),  # of which some losses are one of their difference
+    "two_classes": _normal(100.0),  # of which some losses are one of their difference
 }
 
 
@@ -226,7 +226,7 @@ def regimes(row: Row, variant: Variant) -> Iterator[str]:
     says = dict.fromkeys(r for d in domains.values() for r in DOMAINS.get(d, {}))
     yield from says
     yield from row.also
-    if row.kinks is not None:
+    if row.kinks is not None and row.kinks_if(variant.options):
         yield "kinks"
     if {"input", "target"} <= set(domains) and domains["input"] == domains["target"] == "real":
         yield "near"

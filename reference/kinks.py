@@ -68,6 +68,11 @@ def ranking(rng: np.random.Generator, arguments: Arguments, options: Options, fo
     arguments["input1"][...] = second + arguments["target"] * gap
 
 
+def exact(options: Options) -> bool:
+    """Whether margin and eps are numbers of every dtype, as a kink that they make has to be exact."""
+    return all(float(64 * options.get(name, 0)).is_integer() for name in ("margin", "eps"))
+
+
 def angle(rng: np.random.Generator, arguments: Arguments, options: Options, format: Format) -> None:
     """Vectors whose cosine is 0 or 1/2 exactly, by integer components with integer norms."""
     first, second = arguments["input1"], arguments["input2"]
@@ -79,18 +84,16 @@ def angle(rng: np.random.Generator, arguments: Arguments, options: Options, form
 def triplet(rng: np.random.Generator, arguments: Arguments, options: Options, format: Format) -> None:
     """Distances that differ by the margin exactly, that tie under swap, and that are 0.
 
-    eps is added to every component of the difference; where it is a power of two it is taken out again.
+    eps is added to every component of the difference, and is taken out again.
     """
-    if options["eps"] != 0.125:
-        return
     anchor, close, far = arguments["anchor"], arguments["positive"], arguments["negative"]
     for array in (anchor, close, far):
         array[...] = 0.0
-    close[...] = 0.125  # anchor - positive + eps = 0
-    far[...] = 0.125
+    close[...] = options["eps"]  # anchor - positive + eps = 0
+    far[...] = options["eps"]
     rows = np.atleast_2d(anchor).shape[0]
     np.atleast_2d(close)[:, 0] += np.resize([0.0, 1.0, 1.0], rows)
     np.atleast_2d(far)[:, 0] += np.resize([options["margin"], 1.0 + options["margin"], 1.0], rows)
 
 
-__all__ = ["angle", "class_margin", "counts", "hinge", "ranking", "residual", "triplet", "variances"]
+__all__ = ["angle", "class_margin", "counts", "exact", "hinge", "ranking", "residual", "triplet", "variances"]

@@ -58,7 +58,7 @@ def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth
 def by_name(row: str) -> dict[str, Variant]:
     """The variants of a row, those in its wide forms and those of many elements included, by name."""
     entry = ROWS[row]
-    extra = [entry.plain(form) for form in (*entry.wide, *_many(entry))]
+    extra = [entry.plain(form, *label) for form in (*entry.wide, *_many(entry)) for label in ((), ("weight",))]
     extra += [v for form in (*entry.wide[:1], *_many(entry)) for v in entry.elsewhere(form)]
     return {v.name: v for v in (*entry.variants(), *extra)}
 
@@ -92,7 +92,8 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
     calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked") if r in regimes(entry, entry.plain(form))]
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
     for form in _many(entry):  # elementwise losses meet their options in the sweep of half precision
-        calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else [entry.plain(form)])]
+        plain = {v.name: v for v in (entry.plain(form), entry.plain(form, "weight"))}  # the weights are a sum of their own
+        calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else plain.values())]
     return tuple(calls)
 
 

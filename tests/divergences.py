@@ -57,7 +57,57 @@ def _norm_in_a_row(case: Case, quantity: str) -> Any:
     return lost * passed[..., None] * loss.hinge.partials[quantity]
 
 
+def _added_in_half(case: Case, quantity: str) -> Any:
+    """A sum of half precision, kept in it: 16 terms in a row, and 16 such sums in a row, and so on; as a random walk does.
+
+    The weighted mean is divided by another. A rounding of half precision is off by at most u, and by u / sqrt(3) at random;
+    four standard deviations of n of them are allowed, of partial sums that grow evenly, whose squares are n / 3 of the last's.
+    """
+    loss = case.truth.loss
+    levels = np.ceil(np.log2(max(loss.value.size, 2)) / 4)
+    walk = 4 / 3 * case.format.u * np.sqrt(min(loss.value.size, 16) * levels) * abs(loss.value * loss.factors(case.reduction)).sum()
+    return walk if case.reduction == "sum" or loss.denominator is None else 2 * walk
+
+
+def _product_in_a_row(case: Case, quantity: str) -> Any:
+    """Of a running sum over all classes, a random walk: four standard deviations of its roundings, each of up to the sum of all."""
+    loss = case.truth.loss
+    shapes = {quantity: case.truth.arguments[quantity].shape}
+    sizes = loss.gradients(case.cotangent(loss.reduce(case.reduction).shape), case.reduction, shapes, absolute=True)
+    classes = case.truth.arguments["linear_weight"].shape[0]
+    return 4 / np.sqrt(3) * case.truth.accumulator.u * np.sqrt(classes) * sizes[quantity]
+
+
 DIVERGENCES: tuple[Divergence, ...] = (
+    Divergence(
+        "nll-adds-in-half",
+        cases=tuple(f"{loss}-*-{reduction}-*float16-cpu-*" for loss in ("NLLLoss", "CrossEntropyLoss") for reduction in ("mean", "sum")),
+        of=("value",),
+        why="the losses of all rows, and their weights, are added up in the dtype of the input, where every other loss adds in "
+        "float32: in sums of 16, sums of 16 of these, and so on",
+        reproducer="""
+x = -torch.ones(100, 1, dtype=torch.bfloat16)
+x[50] = -256.0
+got = F.nll_loss(x, torch.zeros(100, dtype=torch.int64), reduction="sum")
+""",
+        gives=340.0,
+        true=355.0,
+        absolute=_added_in_half,
+    ),
+    Divergence(
+        "product-adds-up-in-a-row",
+        cases=("LinearCrossEntropyLoss-wide*-cpu-*",),
+        of=("input",),
+        why="a matrix product adds up in a row in each of a few lanes, where torch's sums are those of a tree",
+        reproducer="""
+row = torch.ones(1, 65536)
+row[0, 0] = 2**24
+got = (row @ torch.ones(65536, 1)).item() < 2**24 + 65535 - 100  # of a tree, 17 at most are lost
+""",
+        gives=1.0,
+        true=0.0,
+        absolute=_product_in_a_row,
+    ),
     Divergence(
         "norm-adds-up-in-a-row",
         cases=("TripletMarginLoss-many_*p.*-float32-cpu-*",),
@@ -272,7 +322,7 @@ got = next((r for r in results if not r.isnan()), torch.nan)
     ),
     Divergence(
         "margin-running-sum",
-        cases=("MultiMarginLoss-many-*", "MultiLabelMarginLoss-many-*"),
+        cases=("MultiMarginLoss-many*", "MultiLabelMarginLoss-many-*"),
         of=("value",),
         why="the reduction is one running sum over the batch",
         reproducer="""

@@ -31,20 +31,21 @@ def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
 
 def _powers_leave(case: Case, quantity: str) -> Any:
     """Everything, if a sum of powers leaves the format in any row: such a row has no finite gradient."""
-    power = max(2.0, case.variant.options.get("p", 2.0))
+    power, eps = max(2.0, case.variant.options.get("p", 2.0)), case.variant.options.get("eps", 1e-6)  # of a distance
     a, *others = (v for v in case.truth.arguments.values() if v.ndim == len(case.variant.form.axes))
     with np.errstate(all="ignore"):
-        sums = [(abs(v) ** power).sum(-1) for v in (a, *others, *(a - o for o in others))]
+        sums = [(abs(v) ** power).sum(-1) for v in (a, *others, *(a - o + eps for o in others))]
     return any(np.any(np.isfinite(s) & ((s > case.format.max) | ((s < case.format.tiny) & (s > 0)))) for s in sums)
 
 
 OF_RANGE: tuple[Divergence, ...] = (
     Divergence(
         "smoothed-classes-underflow",
-        cases=("CrossEntropyLoss-wide*label_smoothing*-float16-*",),
-        of=("input",),
+        cases=("*CrossEntropyLoss-wide*label_smoothing*-float16-*",),
+        of=("input", "linear_*"),
         why="the gradient of each class's log-probability is a number of half precision, and subnormal if the classes are "
-        "many; the errors of all of them add up in the sum that log_softmax's backward pass takes",
+        "many, rounded twice to a step: by the number of rows and by that of classes; the errors of all of them add up in the "
+        "sum that log_softmax's backward pass takes",
         reproducer="""
 x = torch.tensor([[0.0, 20.0] + 32766 * [0.0]], dtype=torch.float16, requires_grad=True)
 F.cross_entropy(x, torch.tensor([0]), label_smoothing=0.05).backward(torch.tensor(2**-6, dtype=torch.float16))
@@ -52,7 +53,7 @@ got = 64 * x.grad[0, 1]
 """,
         gives=0.95,
         true=0.99993,
-        absolute=summed_over_classes(lambda case, passed, classes: classes / 2 * case.format.step),
+        absolute=summed_over_classes(lambda case, passed, classes: classes * case.format.step),
     ),
     Divergence(
         "half-target-times-cotangent",
@@ -272,6 +273,19 @@ got = m.head.weight.grad[1, 0]
         gives=3.783505853677006e-41,
         true=3.720075976020836e-41,
         absolute=subnormal(lambda input, tail_weights, **rest: abs(input).sum() * (1 + max(abs(w).max() for layers in tail_weights for w in layers))),
+    ),
+    Divergence(
+        "weighted-sums-overflow",
+        cases=("L1Loss-many_weight-mean-float16-*", "MSELoss-many_weight-mean-float16-*"),
+        of=EVERY,
+        why="a weighted mean is the quotient of two sums, and each is a number of half precision by itself",
+        reproducer="""
+ones = torch.ones(70000, dtype=torch.float16)
+got = F.mse_loss(ones, 0 * ones, weight=ones)
+""",
+        gives=NAN,
+        true=1.0,
+        noise=lambda case, quantity: True,
     ),
     Divergence(
         "half-eps-rounds-away",

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from packaging.version import Version
 
+from reference.accuracy import IN_UNITS
 from reference.catalog import CATALOG, ROWS, Row, Variant
 
 F = torch.nn.functional
@@ -173,6 +175,13 @@ def test_tables_are_needed(key: tuple[str, str]) -> None:
     """What is said of a parameter in the tables here is said of one that torch has."""
     row = ROWS[key[0]]
     assert Version(row.since) > VERSION or key[1] in constructor(row)
+
+
+@pytest.mark.parametrize("row", CATALOG, ids=lambda row: row.name)
+def test_an_option_kept_in_float32_would_be_seen(row: Row) -> None:
+    """Of each option that is added to or compared with inputs, there is a value that float32 has not."""
+    for option in set(row.options) & {*IN_UNITS, "label_smoothing"}:
+        assert any(float(np.float32(value)) != value for value in row.options[option]), f"{row.name}: {option}"
 
 
 @pytest.mark.parametrize("parameter", OTHER_QUESTIONS)

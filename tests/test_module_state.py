@@ -93,7 +93,7 @@ WAYS_TO_CHANGE: dict[str, Callable[[torch.nn.Module, str, torch.Tensor], None]] 
     "assigned": _assigned,
 }
 
-CONSTANT = ("MarginRankingLoss-matrix_margin.m2.0-*", "*-unbatched_ignored_*")
+CONSTANT = ("MarginRankingLoss-matrix_margin.m2.1-*", "*-unbatched_ignored_*")
 """Losses that are the same whatever is drawn: a margin out of reach, one row that is ignored."""
 
 
