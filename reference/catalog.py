@@ -155,7 +155,7 @@ class Row:
 
     def plain(self, form: Form, *labels: str) -> Variant:
         """Defaults throughout, but for the choices that are called so, in a form of one's own."""
-        choices = {a.name: next((c for c in a.choices if c.label in labels), a.choices[0]) for a in self.arguments}
+        choices = {a.name: next((c for c in a.choices if c.label and c.label in labels), a.choices[0]) for a in self.arguments}
         options = {name: values[0] for name, values in self.options.items()}
         return Variant(form, choices, options, self._label(form, choices, options))
 

@@ -49,15 +49,16 @@ class Job:
 
         logits = [Replicate() if axis is None else Shard(axis) for axis in self.axes]
         input = distribute_tensor(self.input, mesh, logits).detach().requires_grad_()
+        classes = min(1, self.input.ndim - 1)
         as_logits = self.target.is_floating_point()  # class probabilities
         places = {
-            "target": [place if as_logits or axis == 0 else Replicate() for axis, place in zip(self.axes, logits, strict=True)],
+            "target": [place if as_logits or axis != classes else Replicate() for axis, place in zip(self.axes, logits, strict=True)],
             "weight": [Replicate() for _ in self.axes],
         }
         places |= {self.misplaced: [Shard(0)]} if self.misplaced else {}
         target = distribute_tensor(self.target, mesh, places["target"])
         weight = None if self.weight is None else distribute_tensor(self.weight, mesh, places["weight"])
-        with loss_parallel() if 1 in self.axes else nullcontext():
+        with loss_parallel() if classes in self.axes else nullcontext():
             value = getattr(F, self.function)(input, target, weight=weight, **self.options)
             (value * self._like(value)).sum().backward() if not isinstance(value, DTensor) else value.backward(self._like(value))
         assert input.grad is not None

@@ -36,14 +36,16 @@ GRIDS = in_release(">=2.13", torch.__version__)  # before that only one axis of 
 MANY = Form("many_classes", {"N": 6, "C": 1003})  # more than bfloat16 can count to
 IMAGE = Form("image", {"N": 6, "C": 7, "d1": 2, "d2": 3})
 VOLUME = Form("volume", {"N": 6, "C": 7, "d1": 2, "d2": 1, "d3": 3})
-PLAIN = Form("batch", SIZES)
+PLAIN, ALONE = Form("batch", SIZES), Form("unbatched", {"C": 7})
 OTHER_CALLS = (
     *((MANY, dtype, "typical") for dtype in OTHERS),
     *((form, "float64", "typical") for form in (IMAGE, VOLUME)),
     *((PLAIN, "float32", regime) for regime in ("trained", "saturated", "tails", "large", "offset", "tied", "masked", "nan_input", "neginf_input")),
 )
 """Forms, dtypes and regimes of plain calls."""
-AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "by_class-and_row": (1, 0), "copied-by_class": (None, 1), "by_class-copied": (1, None)}
+ODD_CALLS = (("ignored", PLAIN, "all_ignored", ("by_row", "by_class")), ("", ALONE, "typical", ("alone_by_class",)))
+"""Targets, forms and regimes of calls without and with weights, and how they are split: no row counts, or there is one."""
+AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "by_class-and_row": (1, 0), "copied-by_class": (None, 1), "by_class-copied": (1, None), "alone_by_class": (0,)}
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ def cases(seed: int) -> list[Sharded]:
         case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", regime, seed)
         truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
         found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in ("by_row", "by_class")]
+    for (label, form, regime, axes), weight, reduction in itertools.product(ODD_CALLS, ("", "weight"), row.reductions):
+        case = Case(row, row.plain(form, label, weight), reduction, FORMATS["float64"], "cpu", regime, seed)
+        truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
+        found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in axes]
     found.sort(key=lambda each: (_is_refused(each), each.axis != "by_row"))
     first, through = found[0], sum(not _is_refused(each) for each in found)
     return [*found[:through], replace(first, after="-after_others"), *found[through:], replace(first, after="-after_a_refusal")]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import reference
-from reference.accuracy import Truth, compare
+from reference.accuracy import Budget, Truth, compare
 from reference.arithmetic import FloatArray
 from reference.catalog import ROWS
 from reference.formats import FORMATS, Format
@@ -48,6 +48,12 @@ def _anew(made: torch.nn.Module) -> None:
     (made if hasattr(made, "reset_parameters") else made.linear).reset_parameters()
 
 
+def _seeded(seed: int) -> None:
+    """The generator, some numbers after its seed: so that to seed it again is seen."""
+    torch.manual_seed(seed)
+    torch.rand(5)
+
+
 DRAWN: dict[str, Callable[[torch.nn.Module], None]] = {"made": lambda made: None, "reset": _anew}
 
 
@@ -55,14 +61,14 @@ DRAWN: dict[str, Callable[[torch.nn.Module], None]] = {"made": lambda made: None
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if hasattr(torch.nn, name)])
 def test_layers_are_drawn_as_layers_are(name: str, when: str, seed: int) -> None:
     """Weights and biases are uniform within 1 / sqrt(features), as those of Linear, and no two are drawn alike."""
-    torch.manual_seed(seed)
+    _seeded(seed)
     made = getattr(torch.nn, name)(**LARGE[name])
     DRAWN[when](made)
     layers = [layer for layer in made.modules() if isinstance(layer, torch.nn.Linear)]
     assert sum(len([*layer.parameters()]) for layer in layers) == len([*made.parameters()])
     if when == "made":  # by no other draws than the layers' own
         state = torch.get_rng_state()
-        torch.manual_seed(seed)
+        _seeded(seed)
         alike = [torch.nn.Linear(layer.in_features, layer.out_features, layer.bias is not None) for layer in layers]
         assert torch.equal(torch.get_rng_state(), state)
         assert all(torch.equal(a, b) for one, other in zip(layers, alike, strict=True) for a, b in zip(one.parameters(), other.parameters(), strict=True))
@@ -153,6 +159,19 @@ def _draw(best: str, format: Format, seed: int) -> tuple[torch.nn.Module, dict[s
         "head_bias": fill(made.head.bias, offset),
         "tail_weights": [[fill(layer.weight) for layer in tail] for tail in made.tail],
     }
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
+def test_log_prob_of_classes_far_out(format: Format, seed: int) -> None:
+    """Probabilities that are no numbers have logarithms that are; next to a sure class, `log-of-sum` is what is known."""
+    made, drawn = _draw("anywhere", format, seed)
+    drawn["input"] = format.round(256 * drawn["input"])
+    every = {**drawn, "input": np.repeat(drawn["input"], CLASSES, 0), "target": np.tile(np.arange(CLASSES), ROWS_DRAWN)}
+    budget = _truth(format, every).value("none")
+    far = np.asarray(budget.want > 1)
+    assert (budget.want > -np.log(FORMATS["float32"].step)).any()
+    got = -array(made.log_prob(tensor(drawn["input"], format, "cpu"))).reshape(-1)
+    assert not (problem := compare(got[far], Budget(budget.want[far], budget.allowed[far]), format).problem), problem
 
 
 @pytest.mark.parametrize("best", BEST)

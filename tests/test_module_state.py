@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -158,6 +159,23 @@ def test_every_call_reads_the_state(stateful: Call, way: str) -> None:
             bare = made(stateful, reduction, without)
             bare.module.load_state_dict(changed.module.state_dict())
             assert same_bits(changed(), bare()), f"{stateful.id}: {changed()} without {name}, {bare()} if there never was one"
+
+
+def test_a_state_of_another_loss_is_refused(loss: str) -> None:
+    """What is missing, is not its own or has another shape is named, and without `strict` is told of: nothing is made up."""
+    weights = dict.fromkeys(APIS[loss].buffers)
+    one, state = (make(loss, **{name: WEIGHT.clone() for name in weights}) for _ in range(2))
+    own = state.state_dict()
+    for name, tensor in own.items():
+        without = {n: t for n, t in own.items() if n != name}
+        with pytest.raises(RuntimeError, match=rf'Missing key\(s\) in state_dict: "{re.escape(name)}"'):
+            one.load_state_dict(without)
+        assert one.load_state_dict(without, strict=False) == ([name], [])
+        with pytest.raises(RuntimeError, match=f"size mismatch for {re.escape(name)}"):
+            one.load_state_dict({**own, name: tensor.new_zeros(7, 3, 2)})
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "temperature"'):
+        one.load_state_dict({**own, "temperature": torch.ones(1)})
+    assert one.load_state_dict({**own, "temperature": torch.ones(1)}, strict=False) == ([], ["temperature"])
 
 
 # -- converted ----------------------------------------------------------------------------------------------------
