@@ -201,11 +201,14 @@ def gradients(
 
 
 @contextmanager
-def deterministic(*, asked: bool = True) -> Iterator[None]:
-    """Only deterministic algorithms, if they are asked for."""
-    torch.use_deterministic_algorithms(asked)
+def deterministic(*, asked: bool = True, warn_only: bool = False) -> Iterator[None]:
+    """Only deterministic algorithms, if they are asked for; and nobody asks for anything else meanwhile."""
+    torch.use_deterministic_algorithms(asked, warn_only=warn_only)
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         yield
+        after = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        assert after == before, f"whether algorithms are deterministic, and others are only warned of, was {before} and is {after}"
     finally:
         torch.use_deterministic_algorithms(mode=False)
 

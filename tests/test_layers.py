@@ -175,6 +175,49 @@ def test_log_prob_of_classes_far_out(format: Format, seed: int) -> None:
 
 
 @pytest.mark.parametrize("best", BEST)
+def test_log_prob_and_predict_of_few_rows(best: str, seed: int) -> None:
+    """Of one row, two or none they are those of the same rows among others, with as many axes."""
+    made, drawn = _draw(best, FORMATS["float64"], seed)
+    x = tensor(drawn["input"], FORMATS["float64"], "cpu")
+    every, predicted = made.log_prob(x), made.predict(x)
+    for few in (slice(0, 1), slice(5, 6), slice(2, 4), slice(0, 0)):
+        torch.testing.assert_close(made.log_prob(x[few]), every[few], rtol=1e-14, atol=0)
+        assert torch.equal(made.predict(x[few]), predicted[few])
+
+
+def test_log_prob_has_one_derivative(seed: int) -> None:
+    """Forward mode along a direction is reverse mode: each is held to the other, in the input and every parameter."""
+    made, drawn = _draw("anywhere", FORMATS["float64"], seed)
+    rng = torch.Generator().manual_seed(seed)
+    at = {"input": tensor(drawn["input"], FORMATS["float64"], "cpu"), **{n: p.detach() for n, p in made.named_parameters()}}
+    along = {name: torch.randn(t.shape, generator=rng, dtype=t.dtype) for name, t in at.items()}
+
+    def log_prob(at: dict[str, torch.Tensor]) -> torch.Tensor:
+        state = {name: t for name, t in at.items() if name != "input"}
+        return torch.func.functional_call(_Asked(made), {f"made.{name}": t for name, t in state.items()}, (at["input"],))
+
+    tangent = torch.func.jvp(log_prob, (at,), (along,))[1]
+    cotangent = torch.randn(tangent.shape, generator=rng, dtype=tangent.dtype)
+    (pulled,) = torch.func.vjp(log_prob, at)[1](cotangent)
+    for name, t in at.items():
+        alone = torch.func.jvp(lambda one, name=name: log_prob({**at, name: one}), (t,), (along[name],))[1]
+        torch.testing.assert_close((cotangent * alone).sum(), (pulled[name] * along[name]).sum(), rtol=1e-10, atol=1e-10, msg=name)
+    torch.testing.assert_close((cotangent * tangent).sum(), torch.stack([(pulled[n] * along[n]).sum() for n in at]).sum(), rtol=1e-10, atol=1e-10)
+
+
+class _Asked(torch.nn.Module):
+    """Its `log_prob` as a module's call."""
+
+    def __init__(self, made: torch.nn.Module) -> None:
+        super().__init__()
+        self.made = made
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Of the input."""
+        return self.made.log_prob(input)  # type: ignore[no-any-return, operator]
+
+
+@pytest.mark.parametrize("best", BEST)
 @pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
 def test_log_prob_and_predict_are_right(best: str, format: Format, seed: int) -> None:
     """Every class has its log-probability, with its gradients, and the class predicted has the largest."""

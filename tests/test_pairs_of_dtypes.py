@@ -24,6 +24,12 @@ LABELS = ("absent", "index", "ignored", "labels", "alignment", "sign", "built")
 OWN: Mapping[str, str] = {"HuberLoss": "input", "BCEWithLogitsLoss": "target"}
 """Where the result is not promoted: whose dtype it has (see tests/dtype_departures.py)."""
 
+OTHER_ON_META = ("HuberLoss",)
+"""Where the meta device promotes, though the result is not."""
+
+READS = ("GaussianNLLLoss",)
+"""Where numbers are read, and so meta tensors refused (see `META` in tests/transform_habits.py)."""
+
 EXPANDED = ("L1Loss", "MSELoss", "SmoothL1Loss")
 """Where a target of a single number is expanded first, and so promotes; elsewhere a number without axes does not."""
 
@@ -85,6 +91,11 @@ def test_two_dtypes(two: Row, dtypes: tuple[str, str], device: str, subject: Any
             continue
         value = call_function(subject, two, call.variant, given, reduction)
         assert value.dtype == wanted, f"{call.id}, {reduction}: {types} give {value.dtype}"
+        if two.name in READS:
+            continue
+        shadow = call_function(subject, two, call.variant, {n: t.to("meta") for n, t in given.items()}, reduction)
+        promoted = torch.promote_types(*types.values()) if two.name in OTHER_ON_META else wanted
+        assert (shadow.dtype, shadow.shape) == (promoted, value.shape), f"{call.id}, {reduction}: {types} give {shadow} on the meta device"
         assert not (wrong := call.problems(Outcome(value, {}), reduction)), f"{call.id}, {reduction}, {types}: {wrong}"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import gc
 import random
+import weakref
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -91,6 +93,22 @@ def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
     _unchanged(watched, before, f"{act.id}: the backward pass")
     for name, read in PROCESS.items():
         assert read() == process[name], f"{act.id} changes {name}"
+
+
+def test_nothing_outlives_its_last_name(act: Act, subject: Any) -> None:
+    """Result, graph and arguments are freed when nobody holds them: no cycle keeps them for the garbage collector."""
+    given = act.leaves()
+    value = act.prepare(subject, given)(given)
+    held = {"the result": weakref.ref(value), **{name: weakref.ref(t) for name, t in given.items()}}
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        del value, given
+        left = [name for name, reference in held.items() if reference() is not None]
+    finally:
+        if was_on:
+            gc.enable()
+    assert not left, f"{act.id}: {left} are kept"
 
 
 LARGE = {"N": 256, "C": 96, "F": 64, "D": 64, "T": 64}

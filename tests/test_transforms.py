@@ -162,6 +162,18 @@ def test_nested_vmap(row: Row, subject: Any) -> None:
             torch.testing.assert_close(found[i, j], loss(batches[i, ..., j]), rtol=1e-9, atol=1e-12, msg=f"{row.name}, {variant.name}, {reduction}: [{i}, {j}]")
 
 
+def test_vmap_of_numbers(row: Row, subject: Any) -> None:
+    """Mapped over every number of its arguments, an elementwise loss is that of each: a reduction has nothing to reduce."""
+    if not row.elementwise or row.function == "gaussian_nll_loss":  # which reads its variances (see `VMAP`)
+        return
+    call = Call(row, row.plain(row.forms[0]), FORMATS["float64"])
+    each = {name: t.flatten()[:5] for name, t in call.given().items()}
+    for reduction in row.reductions[:3]:
+        found = vmap(lambda numbers, reduction=reduction: call_function(subject, row, call.variant, numbers, reduction))(each)
+        one_by_one = [call_function(subject, row, call.variant, {name: t[i] for name, t in each.items()}, reduction) for i in range(5)]
+        torch.testing.assert_close(found, torch.stack(one_by_one), rtol=1e-14, atol=1e-14, msg=lambda m, r=reduction: f"{row.name}, {r}: {m}")
+
+
 def test_bce_with_logits_still_loses_its_backward() -> None:
     """Where eager's gradient is right, that of torch.func is 0; once it is not, its entry in VMAP has had its day."""
 
