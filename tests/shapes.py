@@ -18,8 +18,8 @@ def _forms(axes: str, **sizes: tuple[int, ...]) -> tuple[Form, ...]:
 ANY = (
     Form("scalar", {}),
     *_forms("C", one=(1,), vector=(5,), empty=(0,)),
-    *_forms("N C", matrix=(4, 5), square=(4, 4), column=(5, 1), line=(1, 5), no_rows=(0, 5), no_columns=(5, 0)),
-    *_forms("N d1 C", solid=(2, 3, 4), hollow=(2, 0, 4)),
+    *_forms("N C", matrix=(4, 5), square=(4, 4), column=(5, 1), line=(1, 5), one_by_one=(1, 1), no_rows=(0, 5), no_columns=(5, 0)),
+    *_forms("N d1 C", solid=(2, 3, 4), thin=(1, 3, 1), hollow=(2, 0, 4)),
     *_forms("N d1 d2 C", images=(2, 3, 2, 4)),
     *_forms("N d1 d2 d3 C", volumes=(2, 3, 1, 2, 4)),
     *_forms("a b c d e C", deep=(2, 1, 3, 1, 2, 2)),
@@ -28,7 +28,7 @@ ANY = (
 CLASSES = (
     *_forms("C", unbatched=(5,), unbatched_one_class=(1,)),
     *_forms("N C", batch=(4, 5), one_row=(1, 5), one_class=(4, 1), no_rows=(0, 5)),
-    *_forms("N C d1", k1=(4, 5, 3), k1_no_rows=(0, 5, 3), k1_hollow=(4, 5, 0)),
+    *_forms("N C d1", k1=(4, 5, 3), k1_one_row=(1, 5, 3), k1_one_place=(4, 5, 1), k1_no_rows=(0, 5, 3), k1_hollow=(4, 5, 0)),
     *_forms("N C d1 d2", k2=(4, 5, 3, 2), k2_single=(1, 5, 1, 1), k2_no_rows=(0, 5, 3, 2), k2_hollow=(4, 5, 3, 0)),
     *_forms("N C d1 d2 d3", k3=(2, 4, 3, 2, 2), k3_no_rows=(0, 4, 3, 2, 2), k3_hollow=(2, 4, 3, 0, 2)),
     *_forms("N C d1 d2 d3 d4", k4=(2, 3, 2, 2, 1, 2)),
@@ -36,7 +36,7 @@ CLASSES = (
 # and of those (C) and (N, C) alone
 ROWS = CLASSES[:6]
 # with the classes last: (*, C)
-LAST = (*ROWS, *_forms("N d1 C", rows_of_rows=(2, 3, 4), hollow=(2, 0, 4)), *_forms("N d1 d2 C", images=(2, 3, 2, 4)))
+LAST = (*ROWS, *_forms("N d1 C", rows_of_rows=(2, 3, 4), one_of_one=(1, 1, 4), hollow=(2, 0, 4)), *_forms("N d1 d2 C", images=(2, 3, 2, 4)))
 # of vectors: (D), or (N, D)
 VECTORS = (
     *_forms("D", unbatched=(5,), unbatched_number=(1,)),

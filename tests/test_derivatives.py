@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp
 from reference.accuracy import compare
 from reference.catalog import Row, Variant
 from reference.formats import FORMATS
+from reference.inputs import draw, regimes
 
 from .cases import Case
 from .curvature import Curvature, curvature
 from .derivative_habits import DERIVATIVES
 from .habits import Habit, attempt, habit, judge, unmatched
 from .options import devices, offered
-from .subject import prepared, tensor, tensors
+from .subject import differentiable, prepared, tensor, tensors
 
 Loss = Callable[..., torch.Tensor]
 Found = dict[str, torch.Tensor]
@@ -156,6 +158,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "derivative" in metafunc.fixturenames:
         found = list(cases(metafunc.config))
         metafunc.parametrize("derivative", found, ids=[d.id for d in found])
+    if "row" in metafunc.fixturenames:
+        kinked = [row for row in offered(metafunc.config) if row.kinks is not None and row.name not in NO_SIDES]
+        metafunc.parametrize("row", kinked, ids=[row.name for row in kinked])
 
 
 def test_derivative(derivative: Derivative, subject: Any) -> None:
@@ -164,6 +169,35 @@ def test_derivative(derivative: Derivative, subject: Any) -> None:
     if found is None:
         return
     judge(DERIVATIVES, derivative.id, derivative.problems(found, habit(DERIVATIVES, derivative.id, "inaccurate")))
+
+
+NO_SIDES = ("PoissonNLLLoss", "GaussianNLLLoss")
+"""Their kinks are numbers at which what is clamped or masked in reverse mode is known (see tests/divergences.py)."""
+
+
+def _unreduced(loss: Loss, every: Found, x: Found) -> torch.Tensor:
+    return loss(**every, **x, reduction="none")
+
+
+def test_forward_mode_takes_the_side_that_reverse_does(row: Row, subject: Any) -> None:
+    """On a kink both give the derivative by the same convention: the tangent along any direction is that of the gradient."""
+    for variant in row.few():
+        if "kinks" not in regimes(row, variant):
+            continue
+        drawn = draw(row, variant, "kinks", FORMATS["float64"], 0)
+        every, names = tensors(drawn, FORMATS["float64"], "cpu"), differentiable(row, drawn)
+        x = {name: every.pop(name) for name in names}
+        rng = torch.Generator().manual_seed(0)
+        v = {name: torch.randint(-4, 5, t.shape, generator=rng, dtype=t.dtype) for name, t in x.items()}
+        loss = prepared(subject, row, variant, {**every, **x})
+        unreduced = partial(_unreduced, loss, every)
+        value, pull = vjp(unreduced, x)
+        found = attempt(DERIVATIVES, f"{row.name}-{variant.name}-none-float64-cpu-forward", lambda f=unreduced, x=x, v=v: jvp(f, (x,), (v,)))
+        if found is None:
+            continue
+        c = torch.randint(-4, 5, value.shape, generator=rng, dtype=value.dtype)
+        along = torch.stack([(g * v[name]).sum() for name, g in pull(c)[0].items()]).sum()
+        torch.testing.assert_close((found[1] * c).sum(), along, rtol=1e-10, atol=1e-10, msg=lambda m, n=variant.name: f"{row.name}, {n}: {m}")
 
 
 @pytest.mark.every_dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -163,7 +164,10 @@ def problem(mixed: Mixed, reduction: str, subject: Any) -> str:
     names = tuple(name for name in call.differentiable if given[name].is_floating_point())
     wanted = promoted(call, given)
     try:
-        got = run(subject, call, given, reduction, call.vector(reduction), names)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            warnings.filterwarnings("ignore", "reduction: 'mean' divides")  # whatever the dtype: `test_warnings` asks for it
+            got = run(subject, call, given, reduction, call.vector(reduction), names)
         if mixed.is_fatal:
             torch.accelerator.synchronize()  # it refuses when it gets there
     except (RuntimeError, ValueError, TypeError, IndexError) as refusal:
@@ -171,6 +175,7 @@ def problem(mixed: Mixed, reduction: str, subject: Any) -> str:
     if not may:
         return f"is taken, and gives {got.value.dtype}"
     wrong = [] if got.value.dtype == wanted else [f"has dtype {got.value.dtype}, not {wanted}"]
+    wrong += [f"warns of {w.message}" for w in heard]
     wrong += [f"the gradient of {n} has dtype {g.dtype}" for n, g in got.gradients.items() if g.dtype != given[n].dtype]
     return "; ".join(wrong + call.problems(got, reduction))
 

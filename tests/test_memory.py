@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Self
@@ -40,6 +41,19 @@ def _large(config: pytest.Config) -> Iterator[Call]:
                     yield Call(row, variant, format, device, config.getoption("--seed"))
 
 
+@contextmanager
+def _noted() -> Iterator[dict[int, int]]:
+    """The storages that autograd saves meanwhile: where they are, and their bytes."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield kept
+
+
 def test_a_graph_keeps_what_the_algorithm_needs(large: Call, subject: Any) -> None:
     """What autograd saves beside the arguments, in multiples of the first: what is declared, and nothing that it does not tell of."""
     for reduction in large.row.reductions:
@@ -48,13 +62,7 @@ def test_a_graph_keeps_what_the_algorithm_needs(large: Call, subject: Any) -> No
         if allocated.memory is not None:
             call_function(subject, large.row, large.variant, given, reduction)  # libraries keep the workspace of a first call
         arguments = {t.untyped_storage().data_ptr() for t in given.values()}
-        kept: dict[int, int] = {}
-
-        def note(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), allocated:
+        with _noted() as kept, allocated:
             value = call_function(subject, large.row, large.variant, given, reduction)
         own, saved = first.untyped_storage().nbytes(), sum(n for p, n in kept.items() if p not in arguments)
         hidden = allocated.bytes - saved - value.untyped_storage().nbytes()
@@ -66,6 +74,26 @@ def test_a_graph_keeps_what_the_algorithm_needs(large: Call, subject: Any) -> No
             f"{large.id} {reduction} saves {got:.2f} times its input; declared are {declared} ({wanted.why}), needed {wanted.needs}"
         )
         del value
+
+
+def test_an_expanded_argument_stays_small(large: Call, subject: Any) -> None:
+    """Where a row stands for all rows, by strides of 0, no graph keeps it written out: it keeps no more than of rows of their own."""
+    if not large.row.elementwise:
+        return
+    for reduction in large.row.reductions:
+        kept = []
+        for expanded in (False, True):
+            given = large.given()
+            first, *others = given
+            for name in others if expanded else ():
+                given[name] = given[name][:1].expand_as(given[name]) if given[name].ndim else given[name]
+            given = {name: t.requires_grad_(name == first) for name, t in given.items()}
+            arguments = {t.untyped_storage().data_ptr() for t in given.values()}
+            with _noted() as own:
+                value = call_function(subject, large.row, large.variant, given, reduction)
+            kept.append(sum(n for p, n in own.items() if p not in arguments))
+            del value
+        assert kept[1] <= kept[0], f"{large.id} {reduction} saves {kept[1]} bytes beside expanded arguments, and {kept[0]} beside others"
 
 
 class Allocated:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import gc
+import itertools
 import random
-import weakref
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
