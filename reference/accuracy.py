@@ -17,8 +17,9 @@ K       how many roundings lie between the inputs and one element: see `K`.
 
 A reduction adds n of these. Each element's error enters with its factor; the sum of n terms has its own, bounded
 by log2(n) roundings of the sum of their absolute values (torch adds in a tree; NumPy as well). Half precision is
-added in float32. Errors of many elements do not all point the same way: beyond 256 of them the bound is an eighth
-of the worst case, for bias, and four standard deviations (Higham and Mary 2019, doi:10.1137/18M1226312).
+added in float32, which costs it nothing. Errors of many elements do not all point the same way: beyond 256 of them
+the bound is an eighth of the worst case, for bias, and four standard deviations (Higham and Mary 2019,
+doi:10.1137/18M1226312).
 
 Where an option (eps, margin, delta) is no number of the dtype, the error of rounding it is allowed once.
 
@@ -101,30 +102,33 @@ class Truth:
         """For each real argument and option, the loss where it is moved by K unit roundoffs, one way and the other.
 
         All elements move up, or all down; where they act together, also at random, lest they cancel: these moves bear
-        the name of the argument. At the end at random once more, as by chance those cancel, too. What an option is
+        the name of the argument. At the end at random once more, as by chance those cancel, too, and each against its
+        neighbours, two and four away: two numbers that a loss subtracts move apart in one of these. What an option is
         added to (`Row.added`) moves by as much as the option: rounding the sum is rounding to its size.
         """
         if self.regime == "kinks":  # exact, and not to be moved off them
             return
-        rng = np.random.default_rng(seed_of(self.variant.name))
+        at_random = partial(np.random.default_rng(seed_of(self.variant.name)).choice, (-1.0, 1.0))
         options = self.drawn.options
         movable = list(filter(self._movable, self.arguments))
 
-        def moved(name: str, rng: np.random.Generator | None) -> tuple[Loss, Loss]:
+        def moved(name: str, way: Callable[[tuple[int, ...]], Any] = lambda shape: 1) -> tuple[Loss, Loss]:
             added = sum(abs(self._option(option)) for option, to in self.row.added.items() if name in to)
-            move = _each(partial(_one_move, rng, added), self._sizes.get(name, self.arguments[name]))
+            move = _each(partial(_one_move, way, added), self._sizes.get(name, self.arguments[name]))
             there, back = ({**self.arguments, name: _moved(self.arguments[name], move, s * K * self.format.u)} for s in (1, -1))
             return self._at(there, options), self._at(back, options)
 
         for name in movable:
-            yield "", *moved(name, None)
+            yield "", *moved(name)
             if not self.row.elementwise:
-                yield name, *moved(name, rng)
+                yield name, *moved(name, at_random)
         for name in sorted(IN_UNITS & {n for n, v in options.items() if v}):
             more, less = (options[name] * (1 + s * K * number(self.format.u, self.loss.value)) for s in (1, -1))
             yield "", self._at(self.arguments, {**options, name: more}), self._at(self.arguments, {**options, name: less})
         for name in movable if not self.row.elementwise else ():
-            yield name, *moved(name, rng)
+            yield name, *moved(name, at_random)
+            for so_many in (1, 2, 4):
+                yield name, *moved(name, partial(_turn_about, so_many))
 
     def _option(self, name: str | float) -> Any:
         """What an option is, by default too; a number is itself."""
@@ -397,9 +401,13 @@ def _finite(x: FloatArray) -> FloatArray:
     return np.where(np.isfinite(x), x, 0)
 
 
-def _one_move(rng: np.random.Generator | None, added: float, array: FloatArray) -> FloatArray:
-    way = 1 if rng is None else rng.choice([-1.0, 1.0], array.shape)
-    return way * (array + np.copysign(added, array))
+def _turn_about(so_many: int, shape: tuple[int, ...]) -> Any:
+    """1 for so many, -1 for as many, and so on, along every axis."""
+    return 1 - 2 * (np.indices(shape).sum(0) // so_many % 2)
+
+
+def _one_move(way: Callable[[tuple[int, ...]], Any], added: float, array: FloatArray) -> FloatArray:
+    return way(array.shape) * (array + np.copysign(added, array))
 
 
 def _moved(value: Any, move: Any, far: float) -> Any:

@@ -15,6 +15,7 @@ from reference.catalog import Row
 from reference.formats import FORMATS
 
 from .calls import Call, Outcome, implemented
+from .divergence import in_release
 from .dtypes import FLOATS, held
 from .options import devices, offered
 from .subject import ADAPTERS, call_function, tensors
@@ -24,7 +25,7 @@ LABELS = ("absent", "index", "ignored", "labels", "alignment", "sign", "built")
 OWN: Mapping[str, str] = {"HuberLoss": "input", "BCEWithLogitsLoss": "target"}
 """Where the result is not promoted: whose dtype it has (see tests/dtype_departures.py)."""
 
-OTHER_ON_META = ("HuberLoss",)
+OTHER_ON_META = ("HuberLoss", *(["BCEWithLogitsLoss"] if not in_release(">=2.12", torch.__version__) else []))
 """Where the meta device promotes, though the result is not."""
 
 READS = ("GaussianNLLLoss",)
