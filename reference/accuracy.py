@@ -144,8 +144,8 @@ class Truth:
         """What of each argument a computation may round: all of it, or less.
 
         Of two that are subtracted first, their difference: a subtraction is off by a roundoff of its result, however
-        large the two are. Of logits, what they are short of the largest of their row. Of a probability, what it is short of 0 or 1: near 1, 1 - p is exact. Of labels, which are
-        names of two classes, nothing; nor of infinity.
+        large the two are. Of logits, what they are short of the largest of their row. Of a probability, what it is short
+        of 0 or 1: near 1, 1 - p is exact. Of labels, which are names of two classes, nothing; nor of infinity.
         """
         found = _arrays(self.arguments)
         for name in {n for pair in self.row.differences for n in pair} & found.keys():

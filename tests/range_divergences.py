@@ -31,7 +31,8 @@ def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
 
 def _powers_leave(case: Case, quantity: str) -> Any:
     """Everything, if a sum of powers leaves the format in any row: such a row has no finite gradient."""
-    power, eps = max(2.0, case.variant.options.get("p", 2.0)), case.variant.options.get("eps", 1e-6)  # of a distance
+    power = max(2.0, case.variant.options.get("p", 2.0))
+    eps = 0.0 if case.row.name == "CosineEmbeddingLoss" else case.variant.options.get("eps", 1e-6)  # of the distance
     a, *others = (v for v in case.truth.arguments.values() if v.ndim == len(case.variant.form.axes))
     with np.errstate(all="ignore"):
         sums = [(abs(v) ** power).sum(-1) for v in (a, *others, *(a - o + eps for o in others))]
