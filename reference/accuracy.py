@@ -9,8 +9,8 @@ terms   the sum of the absolute values of what is added up (`Loss.magnitude`, `L
         is unavoidable, and cancellation between them is not the fault of the implementation.
 sum_i   the condition: how far the truth moves when every input moves by one unit roundoff. An algorithm that
         is right for slightly different inputs is as good as the inputs are. From the loss's own partials. Of two
-        inputs that are subtracted first, |x_i| is their difference: of a subtraction that is all that is rounded. So are
-        logits from the largest of their row.
+        inputs that are subtracted first, |x_i| is their difference: of a subtraction that is all that is rounded. Of a
+        logit it is what it is short of the largest of its row: that is taken from all of them first.
         Of a probability it is what it is short of 0 or 1. Targets that name classes (-1 and 1, 0 and 1) are exact.
         For gradients it is found by moving the inputs by K u, which also finds the kinks within reach.
 K       how many roundings lie between the inputs and one element: see `K`.

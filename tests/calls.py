@@ -204,13 +204,16 @@ def gradients(
 def deterministic(*, asked: bool = True, warn_only: bool = False) -> Iterator[None]:
     """Only deterministic algorithms, if they are asked for; and nobody asks for anything else meanwhile."""
     torch.use_deterministic_algorithms(asked, warn_only=warn_only)
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = _determinism()
     try:
         yield
-        after = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-        assert after == before, f"whether algorithms are deterministic, and others are only warned of, was {before} and is {after}"
+        assert _determinism() == before, f"whether algorithms are deterministic, and others are only warned of, was {before} and is {_determinism()}"
     finally:
         torch.use_deterministic_algorithms(mode=False)
+
+
+def _determinism() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

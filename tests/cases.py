@@ -58,7 +58,7 @@ def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth
 def by_name(row: str) -> dict[str, Variant]:
     """The variants of a row, those in its wide forms and those of many elements included, by name."""
     entry = ROWS[row]
-    extra = [entry.plain(form, *label) for form in (*entry.wide, *_many(entry)) for label in ((), ("weight",))]
+    extra = [entry.plain(form) for form in entry.wide] + [v for form in _many(entry) for v in _plain(entry, form)]
     extra += [v for form in (*entry.wide[:1], *_many(entry)) for v in entry.elsewhere(form)]
     return {v.name: v for v in (*entry.variants(), *extra)}
 
@@ -66,6 +66,11 @@ def by_name(row: str) -> dict[str, Variant]:
 def _many(row: Row) -> list[Form]:
     """Its forms of many elements."""
     return [form for form in (row.many, row.images) if form is not None]
+
+
+def _plain(row: Row, form: Form) -> list[Variant]:
+    """The plain call, and that with weights, if there are any: they are a sum of their own."""
+    return list({v.name: v for v in (row.plain(form), row.plain(form, "weight"))}.values())
 
 
 AT_ONCE = 5
@@ -92,8 +97,7 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
     calls += [(entry.plain(form), r) for form in entry.wide for r in ("typical", "masked") if r in regimes(entry, entry.plain(form))]
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
     for form in _many(entry):  # elementwise losses meet their options in the sweep of half precision
-        plain = {v.name: v for v in (entry.plain(form), entry.plain(form, "weight"))}  # the weights are a sum of their own
-        calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else plain.values())]
+        calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else _plain(entry, form))]
     return tuple(calls)
 
 

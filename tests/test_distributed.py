@@ -77,7 +77,7 @@ def cases(seed: int) -> list[Sharded]:
     A plain one by row is asked again after all others that go through, and once more after those that are refused.
 
     Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes,
-    or at other regimes;
+    at other regimes, of no row that counts or of one row alone;
     combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy, either way. Class
     probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
@@ -99,13 +99,11 @@ def cases(seed: int) -> list[Sharded]:
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
                     found += [Sharded(case, axis, WORLD) for axis, split in AXES.items() if len(split) == 2]
-    for (form, dtype, regime), reduction in itertools.product(OTHER_CALLS, row.reductions):
-        case = Case(row, row.plain(form), reduction, FORMATS[dtype], "cpu", regime, seed)
-        truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
-        found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in ("by_row", "by_class")]
-    for (label, form, regime, axes), weight, reduction in itertools.product(ODD_CALLS, ("", "weight"), row.reductions):
-        case = Case(row, row.plain(form, label, weight), reduction, FORMATS["float64"], "cpu", regime, seed)
-        truth = Truth(row, case.variant, draw(row, case.variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
+    others = [(row.plain(form), dtype, regime, ("by_row", "by_class")) for form, dtype, regime in OTHER_CALLS]
+    others += [(row.plain(form, target, weight), "float64", regime, axes) for target, form, regime, axes in ODD_CALLS for weight in ("", "weight")]
+    for (variant, dtype, regime, axes), reduction in itertools.product(others, row.reductions):
+        case = Case(row, variant, reduction, FORMATS[dtype], "cpu", regime, seed)
+        truth = Truth(row, variant, draw(row, variant, regime, case.format, seed), case.format, regime, reference.cross_entropy.definition)
         found += [Sharded(elsewhere(case, truth), axis, WORLD) for axis in axes]
     found.sort(key=lambda each: (_is_refused(each), each.axis != "by_row"))
     first, through = found[0], sum(not _is_refused(each) for each in found)

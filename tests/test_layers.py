@@ -141,6 +141,12 @@ def _truth(format: Format, arguments: dict[str, Any]) -> Truth:
     return Truth(row, row.plain(row.forms[0]), drawn, format, "typical", reference.adaptive_log_softmax_with_loss.definition)
 
 
+def _of_every_class(format: Format, drawn: dict[str, Any]) -> Budget:
+    """The loss of each row with each class as its target, which is what log_prob is short of 0."""
+    every = {**drawn, "input": np.repeat(drawn["input"], CLASSES, 0), "target": np.tile(np.arange(CLASSES), ROWS_DRAWN)}
+    return _truth(format, every).value("none")
+
+
 def _draw(best: str, format: Format, seed: int) -> tuple[torch.nn.Module, dict[str, Any]]:
     """A module, and the arguments that the definition takes for its parameters and an input."""
     rng = np.random.default_rng(seed_of(best, seed))
@@ -166,8 +172,7 @@ def test_log_prob_of_classes_far_out(format: Format, seed: int) -> None:
     """Probabilities that are no numbers have logarithms that are; next to a sure class, `log-of-sum` is what is known."""
     made, drawn = _draw("anywhere", format, seed)
     drawn["input"] = format.round(256 * drawn["input"])
-    every = {**drawn, "input": np.repeat(drawn["input"], CLASSES, 0), "target": np.tile(np.arange(CLASSES), ROWS_DRAWN)}
-    budget = _truth(format, every).value("none")
+    budget = _of_every_class(format, drawn)
     far = np.asarray(budget.want > 1)
     assert (budget.want > -np.log(FORMATS["float32"].step)).any()
     got = -array(made.log_prob(tensor(drawn["input"], format, "cpu"))).reshape(-1)
@@ -222,8 +227,7 @@ class _Asked(torch.nn.Module):
 def test_log_prob_and_predict_are_right(best: str, format: Format, seed: int) -> None:
     """Every class has its log-probability, with its gradients, and the class predicted has the largest."""
     made, drawn = _draw(best, format, seed)
-    every = {**drawn, "input": np.repeat(drawn["input"], CLASSES, 0), "target": np.tile(np.arange(CLASSES), ROWS_DRAWN)}
-    budget = _truth(format, every).value("none")
+    budget = _of_every_class(format, drawn)
     truth = -np.asarray(budget.want, np.float64).reshape(ROWS_DRAWN, CLASSES)
     there = truth.argmax(1) < made.shortlist_size
     assert {"in_the_head": there.all(), "in_a_cluster": not there.any(), "anywhere": 0 < there.sum() < ROWS_DRAWN}[best]

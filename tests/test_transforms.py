@@ -18,6 +18,7 @@ from reference.accuracy import Truth
 from reference.catalog import CATALOG, Row
 from reference.formats import FORMATS
 from reference.inputs import Drawn, draw, seed_of
+from reference.loss import REDUCTIONS
 
 from .calls import Call, spread
 from .cases import Case
@@ -116,6 +117,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in QUESTIONS.keys() & set(metafunc.fixturenames):
         found = list(QUESTIONS[name](metafunc.config))
         metafunc.parametrize(name, found, ids=[each.id for each in found])
+    if "elementwise" in metafunc.fixturenames:
+        rows = [row for row in offered(metafunc.config) if row.elementwise and row.name != "GaussianNLLLoss"]  # which reads its variances (see `VMAP`)
+        metafunc.parametrize("elementwise", rows, ids=[row.name for row in rows])
     if "row" in metafunc.fixturenames:
         rows = [row for row in offered(metafunc.config) if row.function not in ADAPTERS]
         metafunc.parametrize("row", rows, ids=[row.name for row in rows])
@@ -162,13 +166,12 @@ def test_nested_vmap(row: Row, subject: Any) -> None:
             torch.testing.assert_close(found[i, j], loss(batches[i, ..., j]), rtol=1e-9, atol=1e-12, msg=f"{row.name}, {variant.name}, {reduction}: [{i}, {j}]")
 
 
-def test_vmap_of_numbers(row: Row, subject: Any) -> None:
+def test_vmap_of_numbers(elementwise: Row, subject: Any) -> None:
     """Mapped over every number of its arguments, an elementwise loss is that of each: a reduction has nothing to reduce."""
-    if not row.elementwise or row.function == "gaussian_nll_loss":  # which reads its variances (see `VMAP`)
-        return
+    row = elementwise
     call = Call(row, row.plain(row.forms[0]), FORMATS["float64"])
     each = {name: t.flatten()[:5] for name, t in call.given().items()}
-    for reduction in row.reductions[:3]:
+    for reduction in REDUCTIONS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a batching rule that is missing is asked about above
             found = vmap(lambda numbers, reduction=reduction: call_function(subject, row, call.variant, numbers, reduction))(each)
