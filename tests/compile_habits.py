@@ -38,14 +38,14 @@ DECOMPOSED: tuple[Habit, ...] = (
     ),
     Habit(
         "smooth_l1_decomposition_drops_nan",
-        ("SmoothL1Loss-*-nan_*", "SmoothL1Loss-*-inf_all"),
+        ("SmoothL1Loss-*-cpu-nan_*", "SmoothL1Loss-*-cpu-inf_all"),  # of these, tests/test_compile.py asks on the CPU
         "wrong",
         "where |d| is not less than beta the gradient is sign(d), and |NaN| is not: a NaN residual passes a gradient of 0",
         but=("*beta.0.0*",),  # there eager's is sign(d), too
     ),
     Habit(
         "decomposition_divides_by_nothing",
-        tuple(f"{loss}-*-mean-*-empty" for loss in ("SmoothL1Loss", "HuberLoss", "MSELoss")),
+        tuple(f"{loss}-*-mean-*-cpu-empty" for loss in ("SmoothL1Loss", "HuberLoss", "MSELoss")),
         "refuses",
         "the mean's factor is 1 / numel, of numbers of Python: the gradient of the mean of nothing is an error, in eager an empty tensor",
         says="division by zero",
@@ -53,14 +53,14 @@ DECOMPOSED: tuple[Habit, ...] = (
     ),
     Habit(
         "nll_decomposition_multiplies_by_weights",
-        tuple(f"{loss}-*weight*-{regime}" for loss in ("NLLLoss", "*CrossEntropyLoss") for regime in ("nan_weight", "inf_weight", "zero_weight")),
+        tuple(f"{loss}-*weight*-cpu-{regime}" for loss in ("NLLLoss", "*CrossEntropyLoss") for regime in ("nan_weight", "inf_weight", "zero_weight")),
         "wrong",
         "a row's gradient is a vector, 0 but for its class, times all the weights over their total: 0 * inf, 0 * NaN, 0 / 0",
         sometimes=True,  # not where no weight that is infinite is of another class, nor where eager is known to give NaN
     ),
     Habit(
         "multi_margin_decomposition_multiplies_by_weights",
-        ("MultiMarginLoss-*weight*-inf_weight",),
+        ("MultiMarginLoss-*weight*-cpu-inf_weight",),
         "wrong",
         "every class has a term, that of the target 0, and is multiplied by the target's weight: 0 * inf",
         sometimes=True,  # where every target has an infinite weight, eager is NaN, too, in the mean

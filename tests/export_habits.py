@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .habits import Habit
+from .habits import Habit, near_one
 
 EXPORTED: tuple[Habit, ...] = (
     Habit(
@@ -43,10 +43,33 @@ EXPORTED: tuple[Habit, ...] = (
         but=("LinearCrossEntropyLoss-*_probabilities*label_smoothing.1.0*",),
     ),
     Habit(
+        "options_bce_infers_a_size_of_integers",
+        ("BCELoss-*_weight*-recorded",),
+        "refuses",
+        "the shape that target and weight have together was asked of a function that knows no symbols",
+        says="expected int at position 0, but got: SymInt",
+        torch="<2.13",
+    ),
+    Habit(
+        "options_smoothed_probabilities_count_their_weights",
+        ("CrossEntropyLoss-*_probabilities_weight_label_smoothing*-recorded",),
+        "refuses",
+        "the number of class weights was asked of a function that knows no symbols",
+        says="Cannot call numel() on tensor with symbolic sizes/strides",
+        torch="<2.13",
+    ),
+    Habit(
         "options_margin_losses_keep_the_batch",
         ("MultiMarginLoss-unbatched*-none-*-core*", "MultiLabelMarginLoss-unbatched*-none-*-core*"),
         "refuses",
         "the decomposition adds a batch axis to an unbatched input and leaves it there: (1), not (), which has no cotangent",
+    ),
+    Habit(
+        "bce_with_logits_of_core_operators",
+        ("BCEWithLogitsLoss-*-core*",),
+        "inaccurate",
+        "(1 - target) x and log1p(exp(-|x|)) + max(-x, 0) are differentiated one by one: terms near 1, where the kernel's is their difference",
+        allows=near_one,
     ),
     *(
         Habit(

@@ -45,6 +45,15 @@ def _either_sum_leaves(case: Case, quantity: str) -> Any:
     return any(abs(each).sum() > 0.9 * case.format.max for each in (loss.value, loss.denominator) if each is not None)
 
 
+def _half_a_step_of_each_factor(case: Case, quantity: str) -> Any:
+    """What the sum of a class's losses makes of half a step in the factor that they share, and of their products' own."""
+    loss, given = case.truth.loss, case.truth.arguments
+    rows, classes = given["input"].shape
+    shapes = {name: a.shape for name, a in given.items()}
+    losses = classes * loss.gradients(np.ones((), dtype=loss.value.dtype), "sum", shapes, absolute=True)["weight"]
+    return case.format.step * (losses / 2 + np.sqrt(rows))
+
+
 OF_RANGE: tuple[Divergence, ...] = (
     Divergence(
         "smoothed-classes-underflow",
@@ -296,6 +305,21 @@ got = F.mse_loss(ones, 0 * ones, weight=ones)
         gives=NAN,
         true=1.0,
         noise=_either_sum_leaves,
+    ),
+    Divergence(
+        "half-mean-is-subnormal",
+        cases=("MultiLabelSoftMarginLoss-many_weight-mean-float16-*",),
+        of=("weight",),
+        why="the cotangent is divided by the number of rows, then by that of classes, and rounded to float16 before the losses "
+        "of a class are multiplied by it and added up: of 200,000 numbers it is subnormal, and off by some percent for all",
+        reproducer="""
+x, w = torch.zeros(1000, 256, dtype=torch.float16), torch.ones(256, dtype=torch.float16, requires_grad=True)
+F.multilabel_soft_margin_loss(x, x, weight=w).backward(torch.tensor(0.1, dtype=torch.float16))
+got = w.grad[0]
+""",
+        gives=0.0002980232238769531,
+        true=0.0002706945137398697,
+        absolute=_half_a_step_of_each_factor,
     ),
     Divergence(
         "half-eps-rounds-away",

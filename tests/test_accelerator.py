@@ -59,7 +59,8 @@ def capture(case: Case, subject: Any) -> tuple[torch.cuda.CUDAGraph, Found, torc
         both()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # of a capture that fails, torch.cuda.graph leaves the stream the current one, and what follows waits for no other
+    with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
         found = both()
     return graph, given, vector, found
 
