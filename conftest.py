@@ -15,7 +15,7 @@ import torch
 from _pytest.runner import runtestprotocol
 
 from reference.formats import FORMATS
-from tests import lost, offers, table
+from tests import lost, offers, process, table
 from tests.cases import matrix
 from tests.judge import Judge
 from tests.options import devices, formats, missing, subject_of
@@ -38,12 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--seed", type=int, default=0, help="of the inputs (default: 0)")
     group.addoption("--compile-all", action="store_true", help="compile with inductor, and export, every pair of options of every loss, dynamic shapes, a class past the end, numbers that are refused in every form, and the bad calls that compiled losses are known to accept")
+    group.addoption("--self-test", action="store_true", help="test the suite itself, too: that the specification is right to 50 digits, that inputs are in their domains, and that the checks can fail (naming the file of such tests runs them as well)")
     group.addoption("--accuracy", metavar="FILE", help="write the accuracy table to FILE, as Markdown")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_dtype: whether what is known is about a case: asked where no dtype is left out")
+    config.addinivalue_line("markers", "self_test: asks of the suite, and of no torch: run with --self-test, or if the file is named")
     torch.set_num_threads(1)  # the cases are small, and pytest-xdist has the other cores
+    process.at_first()
     config.stash[JUDGE] = Judge(torch.__version__)
     config.stash[TABLES] = []
     devices(config), subject_of(config)  # which say so if there is none
@@ -84,9 +87,19 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """One order in every process, as pytest-xdist needs; what shares a case's truth, or a trained model, together."""
     items.sort(key=_order)
+    if not config.getoption("--self-test"):
+        _deselect_self_tests(config, items)
     if len(formats(config)) < len(FORMATS):
         for item in filter(lambda item: item.get_closest_marker("every_dtype"), items):
             item.add_marker(pytest.mark.skip(reason="asked where --dtype leaves none out"))
+
+
+def _deselect_self_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    named = {pathlib.Path(arg.partition("::")[0]).name for arg in config.args}
+    apart = {item for item in items if "self_test" in item.keywords and item.path.name not in named}
+    if apart:
+        config.hook.pytest_deselected(items=list(apart))
+        items[:] = [item for item in items if item not in apart]
 
 
 def _order(item: pytest.Item) -> tuple[int, int, str, str, str]:

@@ -40,6 +40,7 @@ DIVERGENCES = (
     _unfused("CTCLoss", "large", "two log-probabilities that are as good as -inf are subtracted from each other"),
     _unfused("HuberLoss SmoothL1Loss", "huge *inf_input *inf_target", "the square is infinite in the branch that is not taken, and its gradient 0 * inf"),
     _unfused("BCELoss", "inf_weight", "the terms of t and of 1 - t are multiplied by the weight one by one, and their gradients taken from each other: inf - inf"),
+    _unfused("CosineEmbeddingLoss", "zero", "the cosine of a vector of length 0 is 0 / 0"),
     _unfused("TripletMarginLoss", "kinks", "a norm of 0 has the derivative 0 / 0"),
     _unfused("MultiMarginLoss MultiLabelMarginLoss", "kinks huge", "clamp has the derivative 1 at its bound", torch="<2.14"),
     _unfused("MultiMarginLoss", "nan_weight inf_weight", "a weight that is no number is multiplied into terms that have no part in the sum, and 0 * NaN is NaN"),

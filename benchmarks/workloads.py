@@ -134,8 +134,8 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(
         "cityscapes",
         "cross_entropy",
-        {"N": 4, "C": 19, "d1": 512, "d2": 1024},
-        "dense segmentation, full images",
+        {"N": 1, "C": 19, "d1": 512, "d2": 1024},
+        "dense segmentation, a full image",
         "large",
     ),
     Workload(

@@ -357,6 +357,8 @@ def _join(rng: Rng, row: Row, variant: Variant, regime: str, format: Format, arg
         arguments["input"] = format.round(
             rng.uniform(10.0, 85.0, arguments["target"].shape) * np.where(arguments["target"] > 0, 1.0, -1.0)
         )
+    elif regime == "zero" and "D" in variant.form.axes:
+        _vanish([arguments[a.name] for a in row.arguments if _domain(variant, a.name) == "real"])
     elif regime == "masked":
         _mask(rng, arguments["input"], arguments["target"])
     elif regime == "zero_weight":
@@ -387,6 +389,13 @@ def _confident(rng: Rng, logits: FloatArray, target: Any) -> FloatArray:
         (-1,) + (1,) * (logits.ndim - axis - 1)
     )
     return logits + np.where(chosen, margin, 0.0)
+
+
+def _vanish(arguments: list[FloatArray]) -> None:
+    """A vector of each argument becomes 0, all of another row, and of a single row that of the first argument."""
+    for i, vectors in enumerate(a.reshape(-1, a.shape[-1]) for a in arguments):
+        vectors[i : i + 1] = 0.0
+        vectors[len(arguments) :][-1:] = 0.0
 
 
 def _mask(rng: Rng, logits: FloatArray, target: Any) -> None:

@@ -49,7 +49,7 @@ class Act:
     def leaves(self) -> Tensors:
         """The arguments on memory of their own; those that torch differentiates in ask for it."""
         call = self.call
-        wanted = [name for name in call.differentiable if self.how == "function" or _place(call, name) == "call"]
+        wanted = [name for name in call.differentiable if self.how == "function" or _place(call, name) != "parameter"]
         return {name: t.clone().requires_grad_(name in wanted) for name, t in call.given().items()}
 
     def prepare(self, subject: Any, given: Tensors) -> Caller:

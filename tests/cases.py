@@ -98,6 +98,8 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
     calls += [(v, "typical") for form in entry.wide[:1] for v in entry.elsewhere(form) if v.name != entry.plain(form).name]
     for form in _many(entry):  # elementwise losses meet their options in the sweep of half precision
         calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else _plain(entry, form))]
+        if not full and "tiny" in regimes(entry, entry.plain(form)):  # of small terms a share may be nothing in half precision
+            calls.append((entry.plain(form), "tiny"))
     return tuple(calls)
 
 
@@ -120,7 +122,7 @@ def matrix(
                 continue
             calls = _calls(row.name, full=dtype == "float32")
             if dtype == "float64":  # whose truth is slow, and to which the widest tells nothing that the next does not
-                calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:])
+                calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:] and (v.form not in _many(row) or r == "typical"))
             often = Counter(regime for _, regime in calls)
             for i, (variant, regime) in enumerate(calls):
                 plain = dtype == "float32" and (variant.name in pairs or variant.form in row.wide[:1])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .habits import Habit, near_one
 
+_SMOOTHED = tuple(f"{loss}-*_weight*label_smoothing*-larger" for loss in ("CrossEntropyLoss", "LinearCrossEntropyLoss"))
+_PROBABILITIES = (*_SMOOTHED, "CrossEntropyLoss-*probabilities*-larger")
+
 EXPORTED: tuple[Habit, ...] = (
     Habit(
         "gaussian_nll_looks_at_the_data",
@@ -34,13 +37,21 @@ EXPORTED: tuple[Habit, ...] = (
         "wrong",
         "for whatever is no plain tensor, l1_loss calls itself again without the weight: see tests/test_overrides.py",
     ),
-    Habit(
-        "options_smoothing_fixes_the_number_of_classes",
-        tuple(f"{loss}-*_weight*label_smoothing*-larger" for loss in ("CrossEntropyLoss", "LinearCrossEntropyLoss")),
-        "refuses",
-        "with class weights, the smoothing is divided by the number of classes as a constant of the program",
-        says="Guard failed",
-        but=("LinearCrossEntropyLoss-*_probabilities*label_smoothing.1.0*",),
+    *(
+        Habit(
+            name,
+            patterns,
+            "refuses",
+            "with class weights, the smoothing is divided by the number of classes as a constant of the program; of probabilities all sizes were constants",
+            says=says,
+            torch=torch,
+            but=("LinearCrossEntropyLoss-*_probabilities*label_smoothing.1.0*",),
+        )
+        for name, patterns, says, torch in (
+            ("options_smoothing_fixes_the_number_of_classes", _SMOOTHED, "Guard failed", ">=2.10"),
+            ("options_probabilities_fix_their_sizes", _PROBABILITIES, "Guard failed", ">=2.9,<2.10"),
+            ("options_probabilities_fix_their_sizes_and_say_it_otherwise", _PROBABILITIES, "to be equal to", "<2.9"),
+        )
     ),
     Habit(
         "options_bce_infers_a_size_of_integers",

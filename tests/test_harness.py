@@ -27,6 +27,8 @@ from .exact import finite
 from .judge import Judge
 from .subject import differentiable, function
 
+pytestmark = pytest.mark.self_test
+
 FLOAT32 = FORMATS["float32"]
 every_row = pytest.mark.parametrize("row", CATALOG, ids=lambda row: row.name)
 every_format = pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)

@@ -35,7 +35,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for law, device in itertools.product(LAWS, devices(metafunc.config)):
             found += [(law, "torch", format, device) for format in formats(metafunc.config, LAW_FORMATS) if law.torch]
         ids = [f"{law.name}-{of}-{format.name}-{device}" for law, of, format, device in found]
-        metafunc.parametrize(("law", "of", "format", "device"), found, ids=ids)
+        marked = [pytest.param(*each, marks=[pytest.mark.self_test] if each[1] == "oracle" else []) for each in found]
+        metafunc.parametrize(("law", "of", "format", "device"), marked, ids=ids)
 
 
 def test_law(law: Law, of: str, format: Format, device: str, subject: Any) -> None:

@@ -54,6 +54,19 @@ def _seeded(seed: int) -> None:
     torch.rand(5)
 
 
+@pytest.mark.parametrize("name", LARGE)
+def test_layers_are_where_they_are_to_be(name: str) -> None:
+    """Every layer is on the device that is given, or on that of the context."""
+    if not hasattr(torch.nn, name):
+        return
+    kind = getattr(torch.nn, name)
+    with torch.device("meta"):
+        made = {"context": kind(**LARGE[name]), "argument": kind(**LARGE[name], device="cpu")}
+    made["argument alone"] = kind(**LARGE[name], device="meta")
+    found = {how: {t.device.type for t in (*one.parameters(), *one.buffers())} for how, one in made.items()}
+    assert found == {"context": {"meta"}, "argument": {"cpu"}, "argument alone": {"meta"}}
+
+
 DRAWN: dict[str, Callable[[torch.nn.Module], None]] = {"made": lambda made: None, "reset": _anew}
 
 

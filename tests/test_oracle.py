@@ -28,6 +28,8 @@ from reference.loss import flatten
 from . import textbook
 from .exact import BESIDES, DIGITS, NORMALIZED, STEP, Exact, extended, finite, points
 
+pytestmark = pytest.mark.self_test
+
 POINTS = points()
 FLOAT64 = FORMATS["float64"]
 PROBES = 2  # numbers of each argument in which slopes are taken

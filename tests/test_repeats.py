@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen: dict[str, Callable[[pytest.Config], Iterable[Any]]] = {
         "act": acts,
         "function": lambda config: [a for a in acts(config) if a.how == "function" and a.dtype == "float32"],
+        "by_module": lambda config: [a for a in acts(config) if a.how == "module"],
         "parallel": parallel,
     }
     if "loss" in metafunc.fixturenames:
@@ -99,6 +101,12 @@ def test_the_default_dtype_does_not_matter(function: Act, subject: Any) -> None:
     assert same(got, expected) or not repeats(function.id), f"{function.id} is another where the default dtype is float64"
 
 
+def test_a_module_gives_what_the_function_gives(by_module: Act, subject: Any) -> None:
+    """To the bit, value and gradients, those of the weights that it holds among them."""
+    by_function = replace(by_module, how="function")
+    assert same(outcome(by_module, subject), outcome(by_function, subject)) or not repeats(by_module.id), f"{by_module.id} is another than the function"
+
+
 @pytest.fixture(scope="module")
 def another_thread() -> Iterator[ThreadPoolExecutor]:
     """One that did not import torch."""
@@ -143,6 +151,7 @@ def test_threads_change_rounding_at_most(parallel: Call, reduction: str, subject
         three = run(subject, call, call.given(), reduction)
         with deterministic(asked=call.device == "cpu"):  # of an accelerator `test_accelerator` asks it
             again = run(subject, call, call.given(), reduction)
+        assert torch.get_num_threads() == 3, f"{call.id} {reduction} leaves {torch.get_num_threads()} threads of 3"
     finally:
         torch.set_num_threads(before)
     if not repeats(f"{call.id} {reduction}"):

@@ -37,7 +37,9 @@ def _calls(config: pytest.Config) -> Iterator[Call]:
         forms, _ = documented(row)
         dtypes = [f for f in formats(config) if implemented(row, f, device)]
         others = [f for f in dtypes if f.name != "float32"]
-        for n, variant in enumerate(v for v in spread(row, forms, expressible) if takes(config, row, v)):
+        beyond = [form for form in forms if len(form.axes) not in {len(own.axes) for own in row.forms}]  # whose options the matrix does not meet
+        every = {v.name: v for some in (forms, *([form] for form in beyond)) for v in spread(row, some, expressible)}
+        for n, variant in enumerate(v for v in every.values() if takes(config, row, v)):
             chosen = [f for f in dtypes if f.name == "float32"] + (
                 [others[n // 3 % len(others)]] if others and n % 3 == 0 else []
             )

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import gc
 import itertools
-import random
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import sympy  # noqa: F401 - torch imports it at the first gradient that is filled with zeros, and it adds to the filters
 import torch
@@ -19,6 +16,7 @@ from .accelerator_habits import repeats
 from .acts import Act, acts, asking, enlarged, names, outcome, shortcuts
 from .calls import Call, gradients, same_bits
 from .options import devices, formats, offered
+from .process import PROCESS, at_first, generators
 from .subject import ADAPTERS, Tensors, prepared
 
 
@@ -40,37 +38,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 # -- what was there before -----------------------------------------------------------------------------------------
 
 
-def _generators() -> list[Any]:
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    own = [torch.get_device_module(accelerator).get_rng_state().numpy().tobytes()] if accelerator else []
-    legacy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002 - whether the global generator is left alone
-    return [torch.get_rng_state().numpy().tobytes(), *own, random.getstate(), legacy["key"].tobytes(), legacy["pos"]]
-
-
-PROCESS: dict[str, Callable[[], Any]] = {
-    "the random generators": _generators,
-    "the default dtype": torch.get_default_dtype,
-    "the default device": torch.get_default_device,
-    "grad mode": torch.is_grad_enabled,
-    "inference mode": torch.is_inference_mode_enabled,
-    "deterministic mode": lambda: (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    ),
-    "the number of threads": torch.get_num_threads,
-    "anomaly mode": torch.is_anomaly_enabled,
-    "autocast": lambda: (torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()),
-    "the precision of matrix products": torch.get_float32_matmul_precision,
-    "the flushing of subnormals": lambda: float(torch.full((), 1e-310, dtype=torch.float64) / 2),
-    "what is warned of": lambda: ([*warnings.filters], torch.is_warn_always_enabled()),
-    "what NumPy does about errors": np.geterr,
-    "which libraries may be called": lambda: (torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.deterministic),
-}
-
-AT_FIRST = {name: read() for name, read in PROCESS.items() if name not in ("the random generators", "what is warned of")}
-"""Before any test: what one call sets for good, the calls of other tests may have set already."""
-
-
 def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
     """Construction, forward and backward write to no argument and draw no random number, but to make layers.
 
@@ -81,10 +48,10 @@ def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
     cotangent = act.call.vector(act.reduction).clone()
     watched = {**given, "cotangent": cotangent}
     before = {name: (t.detach().clone(), _about(t)) for name, t in watched.items()}
-    process = {name: read() for name, read in PROCESS.items()} | AT_FIRST
+    process = {name: read() for name, read in PROCESS.items()} | at_first()
     caller = act.prepare(subject, given)
     if _has_layers(act):  # which are drawn
-        process["the random generators"] = _generators()
+        process["the random generators"] = generators()
     _unchanged(watched, before, f"{act.id}: the construction")
     value = caller(given)
     _unchanged(watched, before, f"{act.id}: the forward pass")
@@ -92,6 +59,20 @@ def test_what_was_there_stays_as_it_was(act: Act, subject: Any) -> None:
     _unchanged(watched, before, f"{act.id}: the backward pass")
     for name, read in PROCESS.items():
         assert read() == process[name], f"{act.id} changes {name}"
+
+
+def test_arguments_stay_in_their_graphs(function: Act, subject: Any) -> None:
+    """What was computed before a loss is called stays computed of what it was: no argument is cut from its graph."""
+    leaves = function.leaves()
+    given = {name: t * 1 if t.requires_grad else t for name, t in leaves.items()}
+    before = {name: t.grad_fn for name, t in given.items()}
+    value = function.prepare(subject, given)(given)
+    found = gradients(value, asking(leaves), function.call.vector(function.reduction))
+    cut = [name for name, t in given.items() if t.grad_fn is not before[name] or t.requires_grad != leaves[name].requires_grad]
+    assert not cut, f"{function.id}: {cut} are of no graph any more"
+    expected = outcome(function, subject).gradients
+    other = [name for name, g in zip(names(leaves), found, strict=True) if not same_bits(g, expected[name]) and repeats(function.id)]
+    assert not other, f"{function.id}: {other} have another gradient where they were computed"
 
 
 def test_nothing_outlives_its_last_name(act: Act, subject: Any) -> None:
@@ -131,11 +112,11 @@ def test_a_large_call_draws_no_random_number(large: Call, subject: Any) -> None:
     reduction = large.row.reductions[1]
     given = {n: t.clone().requires_grad_(n in large.differentiable) for n, t in large.given().items()}
     function = prepared(subject, large.row, large.variant, given)
-    before = _generators()
+    before = generators()
     value = function(**given, reduction=reduction)
-    assert _generators() == before, f"{large.id}: the forward pass draws"
+    assert generators() == before, f"{large.id}: the forward pass draws"
     gradients(value, asking(given), torch.ones_like(value))
-    assert _generators() == before, f"{large.id}: the backward pass draws"
+    assert generators() == before, f"{large.id}: the backward pass draws"
 
 
 def _about(tensor: torch.Tensor) -> dict[str, Any]:

@@ -133,6 +133,12 @@ def test_a_number_for_a_tensor(way: str, numbered: tuple[Row, str], subject: Any
 
         x, number = rest[first], 0.75
         want = loss(x, torch.full_like(x, number))
+        leaves = {n: t.clone().requires_grad_() for n, t in rest.items() if t.is_floating_point()}
+        slopes = [
+            torch.autograd.grad(call_function(subject, row, variant, {**rest, **leaves, name: n}, reduction).sum(), [*leaves.values()])
+            for n in (number, torch.full_like(x, number))
+        ]
+        assert all(map(same_bits, *slopes)), f"{variant.name}, {reduction}: {slopes[0]}, and {slopes[1]} of a tensor"
         if way == "vmap":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that clamp_ has no batching rule

@@ -139,6 +139,8 @@ def test_vmap(mapped: Mapped, subject: Any) -> None:
         case = elsewhere(mapped.case, truth)
         said += problems(case, each, evaluate(function(case, subject), case), habit(VMAP, mapped.id, "inaccurate"))
     judge(VMAP, mapped.id, said)
+    sizes = [str(w.message) for w in heard if "target size" in str(w.message)]
+    assert not sizes, f"{mapped.id}: {sizes[0]}"
     slow, known = [str(w.message) for w in heard if "performance drop" in str(w.message)], habit(VMAP, mapped.id, "warns")
     if known is None:
         assert not slow, f"{mapped.id}: {slow[0]}"

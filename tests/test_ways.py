@@ -238,6 +238,15 @@ def test_triplets_by_distance(name: str, format: Format, reduction: str, swap: b
     _held(truth, reduction, value, given)
 
 
+@pytest.mark.parametrize("swap", [False, True], ids=["", "swap"])
+def test_a_distance_in_integers(swap: bool) -> None:
+    """As how many features differ: the margin stays the number that it is."""
+    anchor, positive, negative = (torch.tensor(rows) for rows in ([[0, 1, 2], [0, 0, 0]], [[0, 1, 1], [1, 1, 1]], [[0, 1, 0], [1, 2, 0]]))
+    given = {"distance_function": lambda x, y: (x != y).sum(-1), "margin": 0.75, "swap": swap, "reduction": "none"}
+    for way in (functools.partial(F.triplet_margin_with_distance_loss, **given), torch.nn.TripletMarginWithDistanceLoss(**given)):
+        assert way(anchor, positive, negative).tolist() == [0.75, 1.75]  # 1 - 1 and 3 - 2 more: to the negative it is 1 and 2, from either
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("swap", [False, True], ids=["", "swap"])
 @pytest.mark.parametrize("how", ["function", "module"])
