@@ -101,11 +101,13 @@ def test_the_model_learns(task: Task, run: Run) -> None:
     assert no_worse(task, run) == ""
 
 
+@pytest.mark.self_test
 def test_an_untrained_model_is_worse(task: Task) -> None:
     """So the test above can fail."""
     assert no_worse(task, train(dataclasses.replace(task, epochs=0), specified)) != ""
 
 
+@pytest.mark.self_test
 def test_a_slip_in_the_gradient_parts_the_twins(task: Task, twin: Specified, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient that is 1e-6 too large, in relation to its size, is noticed after one epoch."""
     offered(task, torch.nn.functional)
