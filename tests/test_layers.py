@@ -54,11 +54,9 @@ def _seeded(seed: int) -> None:
     torch.rand(5)
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", [name for name in LARGE if hasattr(torch.nn, name)])
 def test_layers_are_where_they_are_to_be(name: str) -> None:
     """Every layer is on the device that is given, or on that of the context."""
-    if not hasattr(torch.nn, name):
-        return
     kind = getattr(torch.nn, name)
     with torch.device("meta"):
         made = {"context": kind(**LARGE[name]), "argument": kind(**LARGE[name], device="cpu")}
