@@ -11,18 +11,21 @@ AUTOCAST: tuple[Habit, ...] = (
         "wrong",
         "with a weight it is composed of differences, products and sums, which are not on the list: the result is half "
         "precision, where without a weight it is float32",
+        says="documented is float32",
     ),
     Habit(
         "smooth_l1_is_not_documented",
         ("SmoothL1Loss-*float16-cpu-*",),
         "wrong",
         "aten/src/ATen/autocast_mode.h casts smooth_l1_loss to float32 on a CPU, and the documented list leaves it out",
+        says="the result is torch.float32",
     ),
     Habit(
         "huber_is_not_documented",
         ("HuberLoss-*float16-cuda-*",),
         "wrong",
         "aten/src/ATen/autocast_mode.h casts huber_loss to float32 on CUDA, and the documented list leaves it out",
+        says="the result is torch.float32",
     ),
     Habit(
         "cross_entropy_in_half",

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
+
+from reference.accuracy import Budget
+
+from .departures import behind_the_end, unweighted
 from .habits import Habit, near_one
+from .transformed import instead
 
-_BEHIND_THE_END = (
-    "the decomposition looks for the first -1 in a copy of the target from which it has just been cut away, and goes on over the classes behind it"
-)
+_BEHIND_THE_END = "the decomposition takes class 0 for every label from the first -1 on, and adds its terms up with those of the others"
+
+
+def _without_nan(case: Any, quantity: str, budget: Budget) -> Budget:
+    """A gradient of 0 where it should be NaN."""
+    if quantity == "value":
+        return budget
+    gone = np.isnan(budget.want)
+    return replace(budget, want=np.where(gone, 0, budget.want), allowed=np.where(gone, 0, budget.allowed))
+
+
+def _may_be_nan(case: Any, quantity: str, budget: Budget) -> Budget:
+    """Right where it is finite."""
+    return replace(budget, overflow=lambda: True)
+
+
+def _of_input_may_be_nan(case: Any, quantity: str, budget: Budget) -> Budget:
+    """And so is the gradient in the input; all else is right everywhere."""
+    return _may_be_nan(case, quantity, budget) if quantity == "input" else budget
+
 
 DECOMPOSED: tuple[Habit, ...] = (
     Habit(
@@ -18,6 +42,7 @@ DECOMPOSED: tuple[Habit, ...] = (
         _BEHIND_THE_END,
         torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
+        allows=instead(behind_the_end, "value"),  # backward is the kernel's
     ),
     Habit(
         "multilabel_margin_decomposition_of_a_row",
@@ -26,6 +51,7 @@ DECOMPOSED: tuple[Habit, ...] = (
         _BEHIND_THE_END,
         torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
+        allows=instead(behind_the_end, "value"),  # backward is the kernel's
         but=("MultiLabelMarginLoss-batch*-typical*", "MultiLabelMarginLoss-batch*-kinks*"),
         sometimes=True,  # of one row there may be no class behind it, nor does it count among numbers that are alike or infinite
     ),
@@ -41,6 +67,7 @@ DECOMPOSED: tuple[Habit, ...] = (
         ("SmoothL1Loss-*-cpu-nan_*", "SmoothL1Loss-*-cpu-inf_all"),  # of these, tests/test_compile.py asks on the CPU
         "wrong",
         "where |d| is not less than beta the gradient is sign(d), and |NaN| is not: a NaN residual passes a gradient of 0",
+        allows=_without_nan,
         but=("*beta.0.0*",),  # there eager's is sign(d), too
     ),
     Habit(
@@ -56,6 +83,7 @@ DECOMPOSED: tuple[Habit, ...] = (
         tuple(f"{loss}-*weight*-cpu-{regime}" for loss in ("NLLLoss", "*CrossEntropyLoss") for regime in ("nan_weight", "inf_weight", "zero_weight")),
         "wrong",
         "a row's gradient is a vector, 0 but for its class, times all the weights over their total: 0 * inf, 0 * NaN, 0 / 0",
+        allows=_of_input_may_be_nan,
         sometimes=True,  # not where no weight that is infinite is of another class, nor where eager is known to give NaN
     ),
     Habit(
@@ -63,6 +91,7 @@ DECOMPOSED: tuple[Habit, ...] = (
         ("MultiMarginLoss-*weight*-cpu-inf_weight",),
         "wrong",
         "every class has a term, that of the target 0, and is multiplied by the target's weight: 0 * inf",
+        allows=_may_be_nan,
         sometimes=True,  # where every target has an infinite weight, eager is NaN, too, in the mean
     ),
     Habit(
@@ -88,6 +117,7 @@ COMPILED: tuple[Habit, ...] = (
         ("L1Loss-*weight*-all_L1Loss",),
         "wrong",
         "traced, it hands its arguments to an override, and the weight is not among them: see test_overrides",
+        allows=instead(unweighted),
     ),
     Habit(
         "ctc_reads_the_lengths",
@@ -114,5 +144,8 @@ COMPILED: tuple[Habit, ...] = (
         torch="<2.10",
         link="https://github.com/pytorch/pytorch/issues/194765",
     ),
-    *(replace(entry, name=f"compiled_{entry.name}") for entry in DECOMPOSED),
+    *(
+        replace(entry, name=f"compiled_{entry.name}", allows=instead(behind_the_end) if entry.why == _BEHIND_THE_END else entry.allows)
+        for entry in DECOMPOSED
+    ),
 )

@@ -75,6 +75,29 @@ def _probability(name: str, partial: FloatArray, arguments: dict[str, Any]) -> F
     return (1 - smoothing) * hard + smoothing / classes
 
 
+# -- losses that are traced ------------------------------------------------------------------------------------
+
+
+def unweighted(truth: Truth, weight: FloatArray, **arguments: Any) -> Loss:
+    """The loss without its weight."""
+    return truth.definition(**arguments)
+
+
+def behind_the_end(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
+    """Every place from the first -1 on counts as one more label, class 0, beside which no other class stops being foreign."""
+    loss, classes = truth.definition(input, target), max(input.shape[-1], 1)
+    listed = np.cumsum(target < 0, axis=-1) == 0
+    own = arithmetic.one_hot(np.where(listed, target, -1), classes, input).sum(-2) > 0
+    behind = (~listed).sum(-1, keepdims=True) * np.ones_like(input)
+    gap = np.where(own | (behind == 0), 0, 1 - input[..., :1] + input)
+    on = behind * margin.active(gap) / classes
+    slope = on.copy()
+    slope[..., 0] -= on.sum(-1)
+    magnitude = terms_of(loss) + (on * (1 + abs(input[..., :1]) + abs(input))).sum(-1)
+    value = loss.value + (behind * margin.hinge(gap)).sum(-1) / classes
+    return replace(loss, value=value, partials={"input": loss.partials["input"] + slope}, magnitude=magnitude, terms=classes**2)
+
+
 # -- binary cross entropy ---------------------------------------------------------------------------------------
 
 

@@ -99,6 +99,7 @@ DERIVATIVES: tuple[Habit, ...] = (
         _cases("CTCLoss", "jacobian_by_rows"),
         "wrong",
         "backward gives the gradient in the logits of a log_softmax, which is not that in log_probs",
+        says=": tangent ",
         link="https://github.com/pytorch/pytorch/issues/181534",
     ),
     Habit(

@@ -18,6 +18,7 @@ SHARDED: tuple[Habit, ...] = (
         ("*label_smoothing*-by_class-*",),
         "wrong",
         "the gradient of a log-softmax that loss_parallel does not see in an nll_loss is passed on as it comes",
+        says=": input ",
         torch="==2.10.*",
         link="https://github.com/pytorch/pytorch/issues/190746",
     ),
@@ -27,6 +28,7 @@ SHARDED: tuple[Habit, ...] = (
         "wrong",
         "documented as not supported, and not refused: the value is right, and the gradient is that of a log-softmax that "
         "loss_parallel does not see in an nll_loss, passed on as it comes",
+        says=": input ",
         link="https://github.com/pytorch/pytorch/issues/190746",
         but=("*label_smoothing*",),
     ),
@@ -36,6 +38,7 @@ SHARDED: tuple[Habit, ...] = (
         "wrong",
         "the value is right; in the gradient the -1 at a target are put where its place is with height and width exchanged: "
         "only the classes are moved, to where the width was, while the targets are read row by row",
+        says=": input ",
     ),
     Habit(
         "ignore_index_past_the_classes",
@@ -67,6 +70,7 @@ SHARDED: tuple[Habit, ...] = (
         "wrong",
         "the mean over the ranks of their means, which is not the mean where their weights, or the rows that they "
         "ignore, are not the same: nothing says so",
+        says=": value ",
         torch=">=2.10,<2.14",
         link="https://github.com/pytorch/pytorch/issues/185167",
         but=("*label_smoothing.1.0*",),  # nothing is left of the part that is averaged so

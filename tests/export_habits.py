@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .departures import behind_the_end, unweighted
 from .habits import Habit, near_one
+from .transformed import instead
 
 _SMOOTHED = tuple(f"{loss}-*_weight*label_smoothing*-larger" for loss in ("CrossEntropyLoss", "LinearCrossEntropyLoss"))
 _PROBABILITIES = (*_SMOOTHED, "CrossEntropyLoss-*probabilities*-larger")
@@ -36,6 +38,7 @@ EXPORTED: tuple[Habit, ...] = (
         ("L1Loss-*_weight-*",),
         "wrong",
         "for whatever is no plain tensor, l1_loss calls itself again without the weight: see tests/test_overrides.py",
+        allows=instead(unweighted),
     ),
     *(
         Habit(
@@ -87,7 +90,8 @@ EXPORTED: tuple[Habit, ...] = (
             f"{name}multilabel_margin_decomposition",
             (f"MultiLabelMarginLoss-{form}*-core*",),
             "wrong",
-            "the decomposition goes on over the classes behind the first -1",
+            "the decomposition takes class 0 for every label from the first -1 on",
+            allows=instead(behind_the_end),
             torch="<2.14",
             link="https://github.com/pytorch/pytorch/issues/185464",
             sometimes=form != "batch",  # of one row, there may be no class behind it

@@ -31,11 +31,12 @@ class Habit:
     cases:   patterns of the ids of its question's cases; but: patterns of those that it is not about
     does:    `refuses` (a clear error: an observation), `warns` (likewise), `accepts` (what eager refuses),
              `wrong` (silently), or `inaccurate` (within the budget that `allows` gives)
-    says:    a stable fragment of the error or the warning
+    says:    a stable fragment of the error, of the warning, or of every problem where it is `wrong`
     why:     what happens inside, and what is true
     torch:   the releases that have it; link: the upstream issue
     sometimes: whether, of what is drawn, some makes no difference
-    allows:  (what the case was derived from, quantity, budget) -> the budget that the case is still held to
+    allows:  (what the case was derived from, quantity, budget) -> the budget that the case is still held to, if `wrong`
+             that of what is computed instead
     """
 
     name: str
@@ -97,6 +98,8 @@ def judge(entries: Iterable[Habit], case: str, problems: list[str]) -> None:
         assert not problems, "\n".join(problems)
     else:
         assert problems or entry.sometimes, f"{case}: right, so {entry.name} has had its day"
+        others = [problem for problem in problems if entry.says not in problem]
+        assert not others, f"{case}: wrong otherwise than {entry.name} says: " + "\n".join(others)
 
 
 def near_one(case: Any, quantity: str, budget: Budget) -> Budget:

@@ -17,10 +17,10 @@ from reference.loss import flatten
 from .accelerator_habits import DETERMINISTIC, GRAPHS
 from .calls import deterministic
 from .cases import Case
-from .habits import attempt, judge
+from .habits import attempt
 from .options import devices, offered
 from .subject import differentiable, tensor, tensors
-from .transformed import Found, cotangent, elsewhere, evaluate, function, problems
+from .transformed import Found, cotangent, elsewhere, evaluate, function, hold
 
 
 def cases(config: pytest.Config, *types: str) -> Iterator[Case]:
@@ -77,7 +77,7 @@ def test_graph(captured: Case, subject: Any) -> None:
         for name, array in flatten(fresh.truth.drawn.arguments).items():
             given[name].copy_(tensor(array, captured.format, captured.device))
     graph.replay()
-    judge(GRAPHS, captured.id, problems(fresh, found, evaluate(function(fresh, subject), fresh)))
+    hold(GRAPHS, captured.id, fresh, found, evaluate(function(fresh, subject), fresh))
 
 
 def test_deterministic(anywhere: Case, subject: Any) -> None:
@@ -87,4 +87,4 @@ def test_deterministic(anywhere: Case, subject: Any) -> None:
     if found is not None:
         first, second = found
         assert all(torch.equal(first[name].nan_to_num(), second[name].nan_to_num()) for name in first), f"{anywhere.id}: two runs differ"
-        judge(DETERMINISTIC, anywhere.id, problems(anywhere, first, evaluate(function(anywhere, subject), anywhere)))
+        hold(DETERMINISTIC, anywhere.id, anywhere, first, evaluate(function(anywhere, subject), anywhere))

@@ -17,10 +17,10 @@ from reference.inputs import regimes
 from .cases import Case, untypical
 from .compile_habits import COMPILED, DECOMPOSED
 from .decomposed import Decomposed, decomposed
-from .habits import attempt, habit, judge, unmatched
+from .habits import attempt, habit, unmatched
 from .options import devices, kernels, offered
 from .subject import adaptive_loss, adaptive_module
-from .transformed import Found, arguments, evaluate, evaluate_all, function, larger, problems
+from .transformed import Found, arguments, evaluate, evaluate_all, function, hold, larger
 
 AT_ONCE = 1  # how many variants meet each regime but `typical` and `kinks`, beside the plain call
 
@@ -109,7 +109,7 @@ def test_decomposed(each: Case, subject: Any) -> None:
 
     found = attempt(DECOMPOSED, each.id, run)
     if found is not None:
-        judge(DECOMPOSED, each.id, problems(each, found, eager, habit(DECOMPOSED, each.id, "inaccurate")))
+        hold(DECOMPOSED, each.id, each, found, eager)
 
 
 def test_compiled(graph: Graph, subject: Any, subtests: pytest.Subtests) -> None:
@@ -128,8 +128,7 @@ def test_compiled(graph: Graph, subject: Any, subtests: pytest.Subtests) -> None
         pytest.fail(f"not all of them compile, or not together: {error}")
     for case, got in zip([*together, *map(larger, together)], found, strict=False):
         with subtests.test(case.id):
-            name = f"{case.id}-{graph.name}"
-            judge(COMPILED, name, problems(case, got, evaluate(function(case, subject), case), habit(COMPILED, name, "inaccurate")))
+            hold(COMPILED, f"{case.id}-{graph.name}", case, got, evaluate(function(case, subject), case))
 
 
 def test_compiled_module(request: pytest.FixtureRequest) -> None:
@@ -145,7 +144,7 @@ def test_compiled_module(request: pytest.FixtureRequest) -> None:
     torch._dynamo.reset()
     found = attempt(COMPILED, f"{case.id}-module", lambda: evaluate(torch.compile(loss, fullgraph=True), case))
     if found is not None:
-        judge(COMPILED, f"{case.id}-module", problems(case, found, evaluate(loss, case)))
+        hold(COMPILED, f"{case.id}-module", case, found, evaluate(loss, case))
 
 
 @pytest.mark.every_dtype

@@ -21,11 +21,11 @@ from reference.inputs import draw
 from .cases import Case
 from .distributed_habits import SHARDED
 from .divergence import in_release
-from .habits import attempt, habit, judge, unmatched
+from .habits import attempt, habit, unmatched
 from .isolated import isolation
 from .sharded import WORLD, Job, run
 from .subject import tensors
-from .transformed import cotangent, elsewhere, evaluate, function, problems
+from .transformed import cotangent, elsewhere, evaluate, function, hold
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch is built without torch.distributed")
 
@@ -135,8 +135,7 @@ def test_sharded(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> N
         with subtests.test(each.id):
             got = attempt(SHARDED, each.id, lambda each=each: _value(found[each.id]))
             if got is not None:
-                eager = evaluate(function(each.case, torch.nn.functional), each.case)
-                judge(SHARDED, each.id, problems(each.case, got, eager))
+                hold(SHARDED, each.id, each.case, got, evaluate(function(each.case, torch.nn.functional), each.case))
     for job in misplaced(asked):
         with subtests.test(job.name):
             assert re.search("Expected .*Replicate.* but got .*Shard", str(found[job.name])), f"{job.name} is not refused: {found[job.name]}"

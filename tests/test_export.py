@@ -15,9 +15,9 @@ from reference.formats import FORMATS
 
 from .cases import Case
 from .export_habits import EXPORTED
-from .habits import attempt, habit, judge, unmatched
+from .habits import attempt, habit, unmatched
 from .options import devices, offered
-from .transformed import Found, Function, arguments, evaluate, evaluate_all, function, larger, problems
+from .transformed import Found, Function, arguments, evaluate, evaluate_all, function, hold, larger
 
 
 class Losses(torch.nn.Module):
@@ -105,8 +105,7 @@ def test_exported(group: Group, subject: Any, subtests: pytest.Subtests) -> None
         together = {name: resized(case) for name, case in cases.items() if name not in refused}
         for (name, case), got in zip(together.items(), _run(module, form, together) if together else [], strict=True):
             with subtests.test(f"{name}-{form}{size}"):
-                said = problems(case, got, evaluate(function(case, subject), case), habit(EXPORTED, f"{name}-{form}{size}", "inaccurate"))
-                judge(EXPORTED, f"{name}-{form}{size}", said)
+                hold(EXPORTED, f"{name}-{form}{size}", case, got, evaluate(function(case, subject), case))
 
 
 def test_exported_options(options: Group, subject: Any) -> None:
@@ -119,7 +118,7 @@ def test_exported_options(options: Group, subject: Any) -> None:
         cases = list(asked.values())
         found = evaluate_all(export(cases, subject, torch.export.Dim.STATIC).module(), cases)
         for (name, case), got in zip(asked.items(), found, strict=True):
-            judge(EXPORTED, name, problems(case, got, evaluate(function(case, subject), case), habit(EXPORTED, name, "inaccurate")))
+            hold(EXPORTED, name, case, got, evaluate(function(case, subject), case))
 
 
 def _run(module: Callable[[str, tuple[str, ...]], Any], form: str, cases: Mapping[str, Case]) -> list[Found]:

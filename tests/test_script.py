@@ -19,7 +19,7 @@ from .habits import Habit
 from .modules import Made, calls, leaves, made
 from .options import devices, offered, takes
 from .subject import ADAPTERS, Tensors
-from .transformed import arguments, evaluate, larger, problems
+from .transformed import arguments, evaluate, hold, larger
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.jit, "script"), reason="this torch has no TorchScript")
 F = torch.nn.functional
@@ -73,6 +73,7 @@ TRACED = (
         "wrong",
         "the variance is clamped under no_grad, so that its gradient is that at eps; a trace has the clamp without no_grad: "
         "the gradient of a smaller variance is 0",
+        says=": var ",
         sometimes=True,  # not every draw has a smaller one
     ),
 )
@@ -159,7 +160,7 @@ def test_traced_function_takes_other_sizes(example: Case, subject: Any) -> None:
     if traced is None:
         return
     other = larger(example)
-    habits.judge(TRACED, example.id, problems(other, evaluate(lambda all: traced(*all.values()), other), evaluate(loss, other)))
+    hold(TRACED, example.id, other, evaluate(lambda all: traced(*all.values()), other), evaluate(loss, other))
 
 
 def test_a_trace_still_loses_no_grad() -> None:

@@ -108,6 +108,7 @@ CHUNKED = (
         "wrong",
         "every chunk's gradient is divided by the total weight of the batch, 0, ignored rows included: it is NaN where it "
         "is 0 for an ignored row, and where the unchunked path gives 0",
+        says="got nan",
     ),
 )
 

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
-from reference.accuracy import Budget
-
-from .cases import Case
 from .departures import bce_with_logits_by_parts
 from .habits import Habit, near_one
-from .transformed import budgets_of, elsewhere
-
-
-def _by_parts(case: Case, quantity: str, budget: Budget) -> Budget:
-    """What value and gradients are held to if they are of two terms."""
-    return budgets_of(elsewhere(case, replace(case.truth, definition=partial(bce_with_logits_by_parts, case.truth))))[quantity]
-
+from .transformed import instead
 
 _NO_RULE = {
     "KLDivLoss": "kl_div",
@@ -44,7 +32,7 @@ FUNCTIONAL: tuple[Habit, ...] = (
         "torch.func decomposes it into (1 - t) x + log_weight (log(exp(-m) + exp(-x - m)) + m), m = max(-x, 0), and differentiates "
         "that: the logarithm of 1 + exp(-x) is 0 from x = 17 on, the two terms of the gradient cancel where x is negative, and for "
         "t = 0 leave nothing from x = -17.4 on; eager has log1p, and a formula of its own for the gradient",
-        allows=_by_parts,
+        allows=instead(bce_with_logits_by_parts),
     ),
 )
 
@@ -112,6 +100,7 @@ FAKE: tuple[Habit, ...] = (
         _KEEP,
         "wrong",
         "the decomposition that says the shape adds a batch axis to an unbatched input and leaves it there: (1), not ()",
+        says="value is ((1,), (1,), ",
     ),
 )
 
@@ -136,6 +125,7 @@ ORDERED: tuple[Habit, ...] = (
         ("CrossEntropyLoss-k2*-none-*", "NLLLoss-k2*-none-*"),
         "wrong",
         "the kernel of images gives a contiguous result; the decomposition that says how it lies gives it the order of the logits",
+        says=", its strides are (1, ",
         but=("*probabilities*",),
     ),
 )

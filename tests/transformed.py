@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from reference.accuracy import Budget, Truth, compare
@@ -15,9 +16,10 @@ from reference.formats import FORMATS, Format
 from reference.inputs import draw
 
 from .cases import Case, by_name
+from .departures import Departure
 from .divergence import widen
 from .divergences import applicable
-from .habits import Habit
+from .habits import Habit, habit, judge
 from .subject import array, differentiable, loss_of, tensor, tensors
 
 Found = dict[str, torch.Tensor]
@@ -88,6 +90,17 @@ def _larger_truth(row: str, variant: str, regime: str, format: str, seed: int) -
     return replace(plain, variant=grown, drawn=draw(plain.row, grown, regime, plain.format, seed))
 
 
+def hold(entries: Iterable[Habit], name: str, case: Case, found: Found, eager: Found) -> None:
+    """Raise on problems that no entry knows, where a known one is no more, and where something else is computed than it says."""
+    __tracebackhide__ = True
+    entries = tuple(entries)
+    judge(entries, name, problems(case, found, eager, habit(entries, name, "inaccurate")))
+    known = habit(entries, name, "wrong")
+    if known is not None and known.allows is not None:
+        others = problems(case, found, eager, known)
+        assert not others, f"{name}: wrong otherwise than {known.name} says: " + "\n".join(others)
+
+
 def problems(case: Case, found: Found, eager: Found | None = None, entry: Habit | None = None) -> list[str]:
     """What is wrong: every number within the budget of the truth, and beside `eager` its dtype, shape and device as there.
 
@@ -120,6 +133,19 @@ def vector_of(case: Case) -> Any:
 def budgets_of(case: Case) -> dict[str, Budget]:
     """Of the value, and of the gradient in every argument."""
     return {"value": case.truth.value(case.reduction), **case.truth.gradients(case.reduction, vector_of(case))}
+
+
+def instead(departure: Departure, *quantities: str) -> Callable[[Case, str, Budget], Budget]:
+    """What these quantities are held to, or all of them, if something else is computed: in what that does not use, its gradient is 0."""
+
+    def allows(case: Case, quantity: str, budget: Budget) -> Budget:
+        if quantities and quantity not in quantities:
+            return budget
+        other = elsewhere(case, replace(case.truth, definition=partial(departure, case.truth)))
+        nothing = np.zeros_like(budget.want)
+        return budgets_of(other).get(quantity, Budget(nothing, nothing))
+
+    return allows
 
 
 def stored(budget: Budget, format: Format | None) -> Budget:
