@@ -119,13 +119,37 @@ META: tuple[Habit, ...] = (
 )
 
 ORDERED: tuple[Habit, ...] = (
-    next(entry for entry in FAKE if entry.name == "GaussianNLLLoss_looks_at_the_data"),
+    *(entry for entry in FAKE if entry.name in ("GaussianNLLLoss_looks_at_the_data", "CTCLoss_looks_at_the_data")),
+    *(entry for entry in META if entry.name.endswith("_backward_has_no_meta_kernel")),
+    Habit(
+        "nll_loss2d_backward_wants_contiguous",
+        ("NLLLoss-k2*",),
+        "refuses",
+        "zeros_like keeps the order of a 4-D input, and nll_loss2d_backward checks it: see tests/layout_departures.py",
+        says="grad_input must be contiguous",
+        link="https://github.com/pytorch/pytorch/issues/175084",
+    ),
+    Habit(
+        "gradients_lie_as_the_arguments",
+        ("HuberLoss-*", "MSELoss-*", "SmoothL1Loss-*", "BCEWithLogitsLoss-*pos_weight_full*", "CrossEntropyLoss-*probabilities-none-*"),
+        "wrong",
+        "the kernels of backward give contiguous gradients; without numbers they lie as the arguments",
+        says=", the strides of ",
+        but=("MSELoss-*_weight*", "SmoothL1Loss-*_beta.0.0*"),
+    ),
+    Habit(
+        "gradient_of_a_sum_in_half",
+        ("CosineEmbeddingLoss-*float16-*",),
+        "wrong",
+        "the gradient of a sum in half precision is contiguous without numbers, and lies as the argument with them",
+        says=", the strides of input",
+    ),
     Habit(
         "images_lie_as_the_logits",
-        ("CrossEntropyLoss-k2*-none-*", "NLLLoss-k2*-none-*"),
+        ("CrossEntropyLoss-k2*-none-*",),
         "wrong",
         "the kernel of images gives a contiguous result; the decomposition that says how it lies gives it the order of the logits",
-        says=", its strides are (1, ",
+        says=", the strides of value are (1, ",
         but=("*probabilities*",),
     ),
 )
