@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,13 @@ ALONE = ("HuberLoss", "PoissonNLLLoss", "GaussianNLLLoss", "KLDivLoss", "MultiLa
 """The losses of numbers that take a single one as target; others refuse its shape (see tests/errors.py), or have labels."""
 
 SAME: Mapping[str, str] = {"BCELoss": "Found dtype", "LinearCrossEntropyLoss": "have the same dtype"}
-"""The losses that want one dtype, and what they say."""
+"""The losses that want one dtype, and what they say; but not to tensors without numbers."""
+
+OF_ANY_TWO: Mapping[str, Callable[[torch.dtype, torch.dtype], torch.dtype]] = {
+    "BCELoss": torch.promote_types,
+    "LinearCrossEntropyLoss": lambda input, weight: input,
+}
+"""And what the meta device makes of two that would be refused."""
 
 WHOLE: Mapping[str, torch.dtype] = {
     "L1Loss": torch.int64,
@@ -87,16 +93,19 @@ def test_two_dtypes(two: Row, dtypes: tuple[str, str], device: str, subject: Any
     types = dict(zip(pairs(two), (getattr(torch, name) for name in dtypes), strict=True))
     given = {n: t.to(types.get(n, next(iter(types.values())))) if t.is_floating_point() else t for n, t in call.given().items()}
     wanted = types[OWN[two.name]] if two.name in OWN else torch.promote_types(*types.values())
+    shadows = {n: t.to("meta") for n, t in given.items()}
     for reduction in two.reductions:
         if two.name in SAME:
             with pytest.raises(RuntimeError, match=SAME[two.name]):
                 call_function(subject, two, call.variant, given, reduction)
+            taken = call_function(subject, two, call.variant, shadows, reduction).dtype
+            assert taken == OF_ANY_TWO[two.name](*types.values()), f"{call.id}, {reduction}: {types} give {taken} on the meta device"
             continue
         value = call_function(subject, two, call.variant, given, reduction)
         assert value.dtype == wanted, f"{call.id}, {reduction}: {types} give {value.dtype}"
         assert not (wrong := call.problems(Outcome(value, {}), reduction)), f"{call.id}, {reduction}, {types}: {wrong}"
         if two.name not in READS:
-            shadow = call_function(subject, two, call.variant, {n: t.to("meta") for n, t in given.items()}, reduction)
+            shadow = call_function(subject, two, call.variant, shadows, reduction)
             promoted = torch.promote_types(*types.values()) if two.name in OTHER_ON_META else wanted
             assert (shadow.dtype, shadow.shape) == (promoted, value.shape), f"{call.id}, {reduction}: {types} give {shadow} on the meta device"
 
