@@ -30,13 +30,21 @@ def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
 
 
 def _powers_leave(case: Case, quantity: str) -> Any:
-    """Everything, if a sum of powers leaves the format in any row: such a row has no finite gradient."""
-    power = max(2.0, case.variant.options.get("p", 2.0))
+    """Everything, if a sum of powers leaves the format in any row: such a row has no finite gradient.
+
+    The sum of a norm is one in float32 where the numbers are of half precision, and its root is a number of the format;
+    the products of a cosine are of the format, as are powers in a gradient.
+    """
+    p = case.variant.options.get("p", 2.0)
     eps = 0.0 if case.row.name == "CosineEmbeddingLoss" else case.variant.options.get("eps", 1e-6)  # of the distance
+    composed = case.row.name == "CosineEmbeddingLoss" or (quantity != "value" and p != 2)
+    power, wide = (max(2.0, p), case.format) if composed else (p, case.truth.accumulator)
+    least = wide.tiny if quantity == "value" else case.format.tiny
     a, *others = (v for v in case.truth.arguments.values() if v.ndim == len(case.variant.form.axes))
     with np.errstate(all="ignore"):
         sums = [(abs(v) ** power).sum(-1) for v in (a, *others, *(a - o + eps for o in others))]
-    return any(np.any(np.isfinite(s) & ((s > case.format.max) | ((s < case.format.tiny) & (s > 0)))) for s in sums)
+        leave = [(s > wide.max) | (s ** (1 / power) > case.format.max) | ((s < least) & (s > 0)) for s in sums]
+    return any(np.any(np.isfinite(s) & left) for s, left in zip(sums, leave, strict=True))
 
 
 def _either_sum_leaves(case: Case, quantity: str) -> Any:
