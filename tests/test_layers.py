@@ -21,7 +21,8 @@ from reference.formats import FORMATS, Format
 from reference.inputs import Drawn, seed_of
 
 from .api import PARAMETERS
-from .calls import SLACK
+from .calls import SLACK, same_bits
+from .process import PROCESS
 from .subject import array, tensor
 
 
@@ -128,6 +129,22 @@ def test_adaptive_softmax_tells_its_sizes(name: str, kind: type) -> None:
     if isinstance(cutoffs, list):
         cutoffs.append(-1)
         assert made.cutoffs == told["cutoffs"], "the module shares the caller's cutoffs"
+
+
+@pytest.mark.parametrize("method", ["log_prob", "predict"])
+@pytest.mark.parametrize("on", [True, False])
+def test_adaptive_softmax_leaves_the_process_alone(method: str, on: bool) -> None:
+    """Its other methods draw no random number, and change no mode, arguments or parameters."""
+    made = torch.nn.AdaptiveLogSoftmaxWithLoss(6, 9, [4])
+    x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    watched = {"input": x, **dict(made.named_parameters())}
+    bits = {name: (t._version, t.detach().clone()) for name, t in watched.items()}
+    with torch.set_grad_enabled(on):
+        before = {name: read() for name, read in PROCESS.items()}
+        getattr(made, method)(x)
+        changed = [name for name, read in PROCESS.items() if read() != before[name]]
+        assert not changed, f"{method} changes {changed}"
+    assert not (written := [name for name, t in watched.items() if t._version != bits[name][0] or not same_bits(t, bits[name][1])]), f"{method} writes to {written}"
 
 
 @pytest.mark.skipif(not hasattr(torch.nn, "LinearCrossEntropyLoss"), reason="this torch has only the function")

@@ -187,8 +187,11 @@ def test_the_result_knows_whether_it_has_a_gradient(act: Act, subject: Any) -> N
     plain = {name: t.detach() for name, t in given.items()}
     with torch.no_grad():
         quiet = caller(given)
+        assert not torch.is_grad_enabled(), f"{act.id} ends no_grad"
     with torch.inference_mode():
         inferred = caller(given)
+        assert torch.is_inference_mode_enabled(), f"{act.id} ends inference mode"
+        assert not torch.is_grad_enabled(), f"{act.id} ends no_grad in inference mode"
     found = {"no_grad": quiet, "inference mode": inferred}
     if act.how == "function" or all(a.place != "parameter" for a in act.call.row.arguments):
         found["a call that asks for none"] = act.prepare(subject, plain)(plain)
