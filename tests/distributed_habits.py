@@ -95,12 +95,12 @@ SHARDED: tuple[Habit, ...] = (
     ),
     Habit(
         "label_smoothing_by_row",
-        ("*label_smoothing*-by_row-*",),
+        ("*label_smoothing*-by_row-*", "*label_smoothing*-by_class_gathered-*"),
         "refuses",
         "masked_fill_ is not known to tensors in shards",
         says="aten.masked_fill_.Scalar",
         torch="<2.10",
-        but=("*-mean-*-by_row-4",),
+        but=("*-mean-*-by_row-4", "*_probabilities*-by_class_gathered-*"),
     ),
     Habit(
         "loss_parallel_stays_on",

@@ -28,7 +28,7 @@ class Job:
     """One call: the name by which its result is known, how many ranks share the logits, along which axes, and the call.
 
     Where one of the axes is None, the ranks along that axis of the mesh have copies. `misplaced` is an argument that lies
-    split over the ranks where it should be whole on each.
+    split over the ranks where it should be whole on each. What is `gathered` is so by the operators, not by loss_parallel.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Job:
     options: dict[str, Any]
     cotangent: torch.Tensor
     misplaced: str = ""
+    gathered: bool = False
 
     def run(self, mesh: Any) -> dict[str, torch.Tensor]:
         """The value, and the gradient in the logits, gathered."""
@@ -58,7 +59,7 @@ class Job:
         places |= {self.misplaced: [Shard(0)]} if self.misplaced else {}
         target = distribute_tensor(self.target, mesh, places["target"])
         weight = None if self.weight is None else distribute_tensor(self.weight, mesh, places["weight"])
-        with loss_parallel() if classes in self.axes else nullcontext():
+        with loss_parallel() if classes in self.axes and not self.gathered else nullcontext():
             value = getattr(F, self.function)(input, target, weight=weight, **self.options)
             (value * self._like(value)).sum().backward() if not isinstance(value, DTensor) else value.backward(self._like(value))
         assert input.grad is not None

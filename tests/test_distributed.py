@@ -45,7 +45,8 @@ OTHER_CALLS = (
 """Forms, dtypes and regimes of plain calls."""
 ODD_CALLS = (("ignored", PLAIN, "all_ignored", ("by_row", "by_class")), ("", ALONE, "typical", ("alone_by_class",)))
 """Targets, forms and regimes of calls without and with weights, and how they are split: no row counts, or there is one."""
-AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "by_class-and_row": (1, 0), "copied-by_class": (None, 1), "by_class-copied": (1, None), "alone_by_class": (0,)}
+GATHERED = "by_class_gathered"
+AXES = {"by_row": (0,), "by_class": (1,), "by_both": (0, 1), "by_class-and_row": (1, 0), "copied-by_class": (None, 1), "by_class-copied": (1, None), "alone_by_class": (0,), GATHERED: (1,)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Sharded:
         given = tensors(self.case.truth.drawn, self.case.format, "cpu")
         options = {**self.case.variant.options, "reduction": self.case.reduction}
         return Job(
-            self.id, self.ranks, AXES[self.axis], self.case.row.function, given["input"], given["target"], given.get("weight"), options, cotangent(self.case)
+            self.id, self.ranks, AXES[self.axis], self.case.row.function, given["input"], given["target"], given.get("weight"), options, cotangent(self.case),
+            gathered=self.axis == GATHERED,
         )
 
 
@@ -77,7 +79,7 @@ def cases(seed: int) -> list[Sharded]:
     A plain one by row is asked again after all others that go through, and once more after those that are refused.
 
     Every pair of options in other dtypes, too, on all ranks, under one reduction in turn, and calls with many classes or axes,
-    at other regimes, of no row that counts or of one row alone;
+    at other regimes, of no row that counts or of one row alone; without loss_parallel, whose operators gather the classes;
     combinations on two or on four ranks in turn; on a grid, by row and class, or by class with a copy, either way. Class
     probabilities lie as the logits do. In range, ignore_index is asked with rows that have it.
     """
@@ -97,6 +99,8 @@ def cases(seed: int) -> list[Sharded]:
                 case = elsewhere(case, replace(case.truth, drawn=drawn))
                 ranks = (WORLD,) if dtype != "float64" else (WORLD // 2, WORLD) if variant.name in pairs else (next(groups),)
                 found += [Sharded(case, axis, n) for axis in axes for n in ranks]
+                if dtype == "float64" and pairs.get(variant.name) == reduction:
+                    found.append(Sharded(case, GATHERED, WORLD))
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
                     found += [Sharded(case, axis, WORLD) for axis, split in AXES.items() if len(split) == 2]
     others = [(row.plain(form), dtype, regime, ("by_row", "by_class")) for form, dtype, regime in OTHER_CALLS]
