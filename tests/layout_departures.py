@@ -10,7 +10,7 @@ LAYOUT_DEPARTURES = (
         cases=tuple(
             f"NLLLoss-{form}*-c*-{asked} *"
             for form in ("k2", "class_images")
-            for layout in ("transposed", "channels_last")
+            for layout in ("transposed", "batch_second", "channels_last")
             for asked in (f"{layout} input*", f"mixed input.{layout}*")
         ),
         gives="RuntimeError: grad_input must be contiguous",
