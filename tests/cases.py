@@ -121,8 +121,9 @@ def matrix(
             if missing(row, dtype, device):
                 continue
             calls = _calls(row.name, full=dtype == "float32")
-            if dtype == "float64":  # whose truth is slow, and to which the widest tells nothing that the next does not
-                calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:] and (v.form not in _many(row) or r == "typical"))
+            if dtype == "float64":  # whose truth is slow, and to which the widest, or many without weights, tell nothing that others do not
+                most = {_plain(row, form)[-1].name for form in _many(row)}
+                calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:] and (v.form not in _many(row) or (r == "typical" and v.name in most)))
             often = Counter(regime for _, regime in calls)
             for i, (variant, regime) in enumerate(calls):
                 plain = dtype == "float32" and (variant.name in pairs or variant.form in row.wide[:1])
