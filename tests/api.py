@@ -198,7 +198,7 @@ METHODS = {
 }
 
 SHOWS = {
-    "LinearCrossEntropyLoss": "in_features=4, num_classes=3, out_features=(), bias=True, reduction=mean, ignore_index=None, label_smoothing=0.0, options=None (linear): Linear(in_features=4, out_features=3, bias=True)",
+    "LinearCrossEntropyLoss": "in_features=4, num_classes=3, out_features=(), bias=False, reduction=mean, ignore_index=None, label_smoothing=0.0, options=None (linear): Linear(in_features=4, out_features=3, bias=False)",
     "AdaptiveLogSoftmaxWithLoss": "(head): Linear(in_features=4, out_features=3, bias=False) (tail): ModuleList( (0): Sequential( (0): Linear(in_features=4, out_features=1, bias=False) (1): Linear(in_features=1, out_features=4, bias=False) ) )",
     "TripletMarginWithDistanceLoss": APIS["TripletMarginWithDistanceLoss"].shows,
 }
