@@ -219,6 +219,13 @@ def test_copy_is_the_same(loss: str, way: str) -> None:
         assert shared == (way == "copy"), f"{name} is {'not ' * (not shared)}shared"
 
 
+@pytest.mark.parametrize("way", WAYS_TO_COPY)
+def test_a_copy_keeps_its_distance(way: str) -> None:
+    """A function that is given as the distance is that of every copy."""
+    made = torch.nn.TripletMarginWithDistanceLoss(distance_function=torch.nn.functional.cosine_similarity)
+    assert WAYS_TO_COPY[way](made).distance_function is torch.nn.functional.cosine_similarity
+
+
 def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return [*a] == [*b] and all(a[n].dtype == b[n].dtype and torch.equal(a[n], b[n]) for n in a)
 
