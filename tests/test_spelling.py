@@ -119,19 +119,20 @@ def test_an_index_of_64_bits(ignoring: Row, beyond: int, subject: Any) -> None:
                 assert same_bits(got, want), f"{variant.name}, {reduction}: {got} with ignore_index={beyond + last}, and {want} without"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_number_for_a_tensor(way: str, numbered: tuple[Row, str], subject: Any) -> None:
+def test_a_number_for_a_tensor(way: str, dtype: str, numbered: tuple[Row, str], subject: Any) -> None:
     """A Python float where one may stand for a tensor is a tensor full of it, for every loss, also under vmap and for a subclass."""
     row, name = numbered
     for variant, reduction in itertools.product(spread(row, row.forms), row.reductions):
-        given = Call(row, variant, FORMATS["float32"]).given()
+        given = Call(row, variant, FORMATS[dtype]).given()
         rest = {n: t for n, t in given.items() if n != name}
         first = next(iter(rest))
 
         def loss(x: torch.Tensor, number: Any, variant: Variant = variant, reduction: str = reduction, first: str = first, rest: Any = rest) -> torch.Tensor:
             return call_function(subject, row, variant, {**rest, first: x, name: number}, reduction)
 
-        x, number = rest[first], 0.75
+        x, number = rest[first], 0.7  # which no dtype has, nor two the same
         want = loss(x, torch.full_like(x, number))
         leaves = {n: t.clone().requires_grad_() for n, t in rest.items() if t.is_floating_point()}
         slopes = [
