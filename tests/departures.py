@@ -168,12 +168,12 @@ def focal(truth: Truth, inputs: FloatArray, targets: FloatArray, *, alpha: float
 
 
 def naive_soft_margin(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
-    """log(1 + exp(-y x)), and its derivative -y z / (1 + z) with z = exp(-y x): inf, and inf / inf."""
+    """log1p(z), and its derivative -y z / (1 + z), with z = exp(-y x): inf, and inf / inf."""
     loss = truth.definition(input, target)
     z = truth.format.round(exp(-target * input))
     lost = np.isinf(z)
     partials = {n: np.where(lost, np.nan, p) for n, p in loss.partials.items()}
-    return replace(loss, value=np.where(lost, np.inf, loss.value), partials=partials, magnitude=abs(loss.value) + 1)
+    return replace(loss, value=np.where(lost, np.inf, loss.value), partials=partials)
 
 
 def soft_margin_early(truth: Truth, input: FloatArray, target: FloatArray) -> Loss:
