@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.accuracy import terms_of
+from reference.accuracy import K, terms_of
 
 from . import departures
 from .cases import Case
@@ -67,6 +67,19 @@ def _added_in_half(case: Case, quantity: str) -> Any:
     levels = np.ceil(np.log2(max(loss.value.size, 2)) / 4)
     walk = 4 / 3 * case.format.u * np.sqrt(min(loss.value.size, 16) * levels) * abs(loss.value * loss.factors(case.reduction)).sum()
     return walk if case.reduction == "sum" or loss.denominator is None else 2 * walk
+
+
+def _of_short_vectors(case: Case, quantity: str) -> Any:
+    """K subnormal steps in every product and square, divided by the lengths that they are the squares of.
+
+    In a gradient once more; and in it the slope in the product of the squares is multiplied by a square and a number.
+    """
+    x, y = (case.truth.arguments[name] for name in ("input1", "input2"))
+    with np.errstate(all="ignore"):
+        squares = np.sort([(x**2).sum(-1) + 1e-12, (y**2).sum(-1) + 1e-12], axis=0)
+        times = 1 / squares[0] if quantity == "value" else squares[0] ** -1.5 + squares[1] ** 1.5
+        steps = K * case.format.step * x.shape[-1] * np.where(np.isfinite(times), times, 0)
+    return steps if quantity == "value" else np.broadcast_to(steps[..., None], x.shape)
 
 
 def _product_in_a_row(case: Case, quantity: str) -> Any:
@@ -181,7 +194,7 @@ got = p.grad[0]
         link="https://github.com/pytorch/pytorch/issues/103316",
         lost=_no_denominator,
         departure=departures.bce_gradient,
-        absolute=subnormal(lambda input, target, weight=1: weight * 1e12),
+        absolute=subnormal(lambda input, target, weight=1: weight / np.maximum(input * (1 - input), 1e-12)),
     ),
     Divergence(
         "bce-with-logits-cancels",
@@ -255,7 +268,7 @@ got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
         true=0.0,
         torch="<2.14",
         departure=departures.cosine_with_eps(1.0),
-        absolute=subnormal(lambda input1, input2, target: 1e12),
+        absolute=_of_short_vectors,
     ),
     Divergence(
         "cosine-eps-since-2.14",
@@ -270,7 +283,7 @@ got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
         true=0.0,
         torch=">=2.14",
         departure=departures.cosine_with_eps(0.0),
-        absolute=subnormal(lambda input1, input2, target: 1e12),
+        absolute=_of_short_vectors,
     ),
     Divergence(
         "mean-of-one-row",
