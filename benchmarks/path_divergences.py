@@ -33,7 +33,7 @@ DIVERGENCES = (
         "1 - sigmoid(x) cancels where x is large, and log(1 - sigmoid(x)) more so",
     ),
     _unfused("BCELoss", "tiny near_boundary boundary", "1 - p is 1 where p is below its roundoff, and a clamped logarithm has the gradient 0 * inf"),
-    _unfused("SoftMarginLoss", "typical tails large two_classes", "log(1 + exp) with the 1 in the sum loses what is below a roundoff of 1"),
+    _unfused("SoftMarginLoss", "typical tails large two_classes trained saturated nan_input *inf_input", "log(1 + exp) with the 1 in the sum loses what is below a roundoff of 1"),
     _unfused("CrossEntropyLoss LinearCrossEntropyLoss", "typical trained offset", "softmax rounds a probability near 1, and its log keeps that error"),
     _unfused("CrossEntropyLoss LinearCrossEntropyLoss", "large huge tails saturated two_classes masked neginf_input neginf_linear_bias", "the log of a probability that underflows is -inf, and its gradient 0 * inf"),
     _unfused("CTCLoss", "boundary short nan_log_probs", "where no spelling is possible the gradient is 0, and not the undefined 0 / 0; a NaN spreads to what no spelling reads"),
