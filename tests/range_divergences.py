@@ -97,7 +97,7 @@ got = t.grad[0]
         "soft-margin-overflows",
         cases=("SoftMarginLoss-*",),
         of=EVERY,
-        why="log(1 + exp(-y x)) as it stands: exp overflows, and its derivative is inf / inf",
+        why="log1p(exp(-y x)) as it stands: exp overflows, and its derivative is inf / inf",
         reproducer="""
 x = torch.tensor([-100.0])
 got = F.soft_margin_loss(x, torch.tensor([1.0]))
