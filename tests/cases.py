@@ -99,7 +99,8 @@ def _calls(row: str, full: bool) -> tuple[tuple[Variant, str], ...]:
     for form in _many(entry):  # elementwise losses meet their options in the sweep of half precision
         calls += [(v, "typical") for v in (entry.elsewhere(form) if full and not entry.elementwise else _plain(entry, form))]
         if not full:  # of small terms a share may be nothing in half precision; of products of one sign a running sum stays behind
-            calls += [(entry.plain(form), r) for r in ("tiny", *(["offset"] if "D" in form.axes else [])) if r in regimes(entry, entry.plain(form))]
+            adding = ("tiny", "offset") if "D" in form.axes else ("tiny",)
+            calls += [(entry.plain(form), r) for r in adding if r in regimes(entry, entry.plain(form))]
     return tuple(calls)
 
 

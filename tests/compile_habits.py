@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,6 @@ from reference.accuracy import Budget
 from .departures import behind_the_end, unweighted
 from .habits import Habit, near_one
 from .transformed import instead
-
-_BEHIND_THE_END = "the decomposition takes class 0 for every label from the first -1 on, and adds its terms up with those of the others"
 
 
 def _without_nan(case: Any, quantity: str, budget: Budget) -> Budget:
@@ -34,27 +33,28 @@ def _of_input_may_be_nan(case: Any, quantity: str, budget: Budget) -> Budget:
     return _may_be_nan(case, quantity, budget) if quantity == "input" else budget
 
 
-DECOMPOSED: tuple[Habit, ...] = (
-    Habit(
+def _behind_the_end(allows: Callable[[Any, str, Budget], Budget]) -> tuple[Habit, ...]:
+    """The multi-label margin loss counts labels that are none; what its gradient is depends on who differentiates."""
+    many = Habit(
         "multilabel_margin_decomposition",
         ("MultiLabelMarginLoss-batch*-typical*", "MultiLabelMarginLoss-batch*-kinks*"),
         "wrong",
-        _BEHIND_THE_END,
+        "the decomposition takes class 0 for every label from the first -1 on, and adds its terms up with those of the others",
         torch="<2.14",
         link="https://github.com/pytorch/pytorch/issues/185464",
-        allows=instead(behind_the_end, "value"),  # backward is the kernel's
-    ),
-    Habit(
-        "multilabel_margin_decomposition_of_a_row",
-        ("MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*", "MultiLabelMarginLoss-batch*"),
-        "wrong",
-        _BEHIND_THE_END,
-        torch="<2.14",
-        link="https://github.com/pytorch/pytorch/issues/185464",
-        allows=instead(behind_the_end, "value"),  # backward is the kernel's
-        but=("MultiLabelMarginLoss-batch*-typical*", "MultiLabelMarginLoss-batch*-kinks*"),
+        allows=allows,
+    )
+    few = replace(
+        many,
+        name=f"{many.name}_of_a_row",
+        cases=("MultiLabelMarginLoss-unbatched-mean*", "MultiLabelMarginLoss-unbatched-sum*", "MultiLabelMarginLoss-batch*"),
+        but=many.cases,
         sometimes=True,  # of one row there may be no class behind it, nor does it count among numbers that are alike or infinite
-    ),
+    )
+    return many, few
+
+
+RULES: tuple[Habit, ...] = (
     Habit(
         "margin_losses_keep_the_batch",
         ("MultiLabelMarginLoss-unbatched*-none-*", "MultiMarginLoss-unbatched*-none-*"),
@@ -103,6 +103,8 @@ DECOMPOSED: tuple[Habit, ...] = (
     ),
 )
 
+DECOMPOSED = (*_behind_the_end(instead(behind_the_end, "value")), *RULES)  # whose backward pass is the kernel's
+
 COMPILED: tuple[Habit, ...] = (
     Habit(
         "gaussian_nll_looks_at_the_data",
@@ -144,8 +146,5 @@ COMPILED: tuple[Habit, ...] = (
         torch="<2.10",
         link="https://github.com/pytorch/pytorch/issues/194765",
     ),
-    *(
-        replace(entry, name=f"compiled_{entry.name}", allows=instead(behind_the_end) if entry.why == _BEHIND_THE_END else entry.allows)
-        for entry in DECOMPOSED
-    ),
+    *(replace(entry, name=f"compiled_{entry.name}") for entry in (*_behind_the_end(instead(behind_the_end)), *RULES)),
 )

@@ -72,14 +72,17 @@ def _added_in_half(case: Case, quantity: str) -> Any:
 def _of_short_vectors(case: Case, quantity: str) -> Any:
     """K subnormal steps in every product and square, divided by the lengths that they are the squares of.
 
-    In a gradient once more; and in it the slope in the product of the squares is multiplied by a square and a number.
+    In a gradient once more; and in it the slope in the product of the squares is multiplied by a square and twice a number.
     """
-    x, y = (case.truth.arguments[name] for name in ("input1", "input2"))
+    given = case.truth.arguments
+    x, y = given["input1"], given["input2"]
     with np.errstate(all="ignore"):
-        squares = np.sort([(x**2).sum(-1) + 1e-12, (y**2).sum(-1) + 1e-12], axis=0)
-        times = 1 / squares[0] if quantity == "value" else squares[0] ** -1.5 + squares[1] ** 1.5
-        steps = K * case.format.step * x.shape[-1] * np.where(np.isfinite(times), times, 0)
-    return steps if quantity == "value" else np.broadcast_to(steps[..., None], x.shape)
+        short, long = np.sort([(x**2).sum(-1) + 1e-12, (y**2).sum(-1) + 1e-12], axis=0)
+        if quantity == "value":
+            times = x.shape[-1] / short
+        else:
+            times = x.shape[-1] * short[..., None] ** -1.5 + 2 * long[..., None] * abs(given[quantity])
+        return K * case.format.step * np.where(np.isfinite(times), times, 0)
 
 
 def _product_in_a_row(case: Case, quantity: str) -> Any:

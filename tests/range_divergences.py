@@ -243,8 +243,7 @@ got = v.grad[0]
         "cosine-of-short-vectors",
         cases=("CosineEmbeddingLoss-*-float16-*-tiny",),
         of=EVERY,
-        why="squares and products of the smallest numbers are 0: a cosine just beside the margin is at it, and in "
-        "float16, where 1e-12 is 0 too, 0 / 0",
+        why="squares and products of the smallest numbers are 0, and 1e-12 is 0 too: 0 / 0, or a cosine just beside the margin is at it",
         reproducer="""
 x = torch.full((1, 2), 1e-4, dtype=torch.float16)
 got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -90,10 +90,9 @@ def _larger_truth(row: str, variant: str, regime: str, format: str, seed: int) -
     return replace(plain, variant=grown, drawn=draw(plain.row, grown, regime, plain.format, seed))
 
 
-def hold(entries: Iterable[Habit], name: str, case: Case, found: Found, eager: Found) -> None:
+def hold(entries: Sequence[Habit], name: str, case: Case, found: Found, eager: Found) -> None:
     """Raise on problems that no entry knows, where a known one is no more, and where something else is computed than it says."""
     __tracebackhide__ = True
-    entries = tuple(entries)
     judge(entries, name, problems(case, found, eager, habit(entries, name, "inaccurate")))
     known = habit(entries, name, "wrong")
     if known is not None and known.allows is not None:
