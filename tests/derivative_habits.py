@@ -13,7 +13,7 @@ from reference.formats import FORMATS
 from .curvature import Curvature
 from .habits import Habit
 
-ALL = ("double_backward", "forward*", "forward_over_reverse", "reverse*", "jacobian_by_columns", "full_hessian")
+ALL = ("double_backward", "forward*", "reverse*", "jacobian_by_columns", "full_hessian")
 
 
 def _cases(losses: str, *transforms: str) -> tuple[str, ...]:
@@ -60,8 +60,32 @@ DERIVATIVES: tuple[Habit, ...] = (
             says=f"Trying to use forward AD with {function}_backward that does not support it",
         )
         for loss, function, transforms in (
-            ("HuberLoss", "huber_loss", ("forward_over_reverse",)),  # under vmap it is decomposed, and full_hessian works
-            ("SoftMarginLoss", "soft_margin_loss", ("forward_over_reverse", "full_hessian")),
+            ("HuberLoss", "huber_loss", ("forward_over_reverse", "forward_over_reverse_input", "forward_over_reverse_target")),  # under vmap it is decomposed, and full_hessian works
+            ("SoftMarginLoss", "soft_margin_loss", ("forward_over_reverse*", "full_hessian")),
+        )
+    ),
+    Habit(
+        "mse_mean_of_one_tangent",
+        _cases("MSELoss-*-mean-*", "forward_over_reverse_*"),
+        "refuses",
+        "the formula of mse_loss_backward for forward mode adds to the tangents of its arguments in place, and divides them "
+        "for the mean: where only one has a tangent the other's is a ZeroTensor. Those with weights are not this operator",
+        says="ZeroTensors are immutable",
+        link="https://github.com/pytorch/pytorch/issues/123996",
+        but=("MSELoss-*weight*",),
+    ),
+    *(
+        Habit(
+            f"{function}_spoils_what_it_keeps",
+            tuple(f"{loss}-*-reverse_over_dual" for loss in losses),
+            "refuses",
+            f"the formula of {function} for forward mode multiplies in place what is needed to go back through it; under torch.func it does not",
+            says=f"which is output 0 of {kept}, is at version 1; expected version 0",
+            link=link,
+        )
+        for function, losses, kept, link in (
+            ("log_softmax", ("*CrossEntropyLoss", "AdaptiveLogSoftmaxWithLoss"), "Exp", "https://github.com/pytorch/pytorch/issues/162350"),
+            ("linalg_vector_norm", ("TripletMarginLoss-*_p.1.0*",), "Sgn", ""),
         )
     ),
     *(
@@ -89,7 +113,7 @@ DERIVATIVES: tuple[Habit, ...] = (
     ),
     Habit(
         "ctc_loss_forward",
-        _cases("CTCLoss", "forward*", "reverse_over_forward", "jacobian_by_columns", "full_hessian"),
+        _cases("CTCLoss", "forward*", "reverse_over_*", "jacobian_by_columns", "full_hessian"),
         "refuses",
         "_ctc_loss has no formula for forward mode",
         says="Trying to use forward AD with _ctc_loss that does not support it",
@@ -104,7 +128,7 @@ DERIVATIVES: tuple[Habit, ...] = (
     ),
     Habit(
         "gaussian_nll_clamp_in_forward_mode",
-        _cases("GaussianNLLLoss-*eps.0.3*", "forward", "forward_var", "forward_over_reverse", "reverse_over_forward", "full_hessian", "jacobian_by_columns"),
+        _cases("GaussianNLLLoss-*eps.0.3*", "forward", "forward_over_reverse", "forward*_var", "reverse_over_*", "full_hessian", "jacobian_by_columns"),
         "wrong",
         "var is clamped under no_grad, which hides the clamp from backward and not from forward mode: the tangent of a "
         "clamped variance is dropped, where backward, as documented, lets its gradient through",

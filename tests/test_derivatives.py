@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp
 
 from reference.accuracy import compare
@@ -48,6 +49,18 @@ def forward_over_reverse(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Fou
     return jvp(grad(lambda x: (loss(x) * c).sum()), (x,), (v,))[1]
 
 
+def reverse_over_dual(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
+    """backward through a tangent of torch.autograd.forward_ad."""
+    for leaf in x.values():
+        leaf.requires_grad_()
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(loss({name: forward_ad.make_dual(leaf, v[name]) for name, leaf in x.items()})).tangent
+    if not tangent.requires_grad:  # linear: the tangent depends on the direction alone
+        return {"tangent": tangent, **{name: torch.zeros_like(leaf) for name, leaf in x.items()}}
+    found = torch.autograd.grad(tangent, list(x.values()), c, allow_unused=True, materialize_grads=True)
+    return {"tangent": tangent.detach(), **dict(zip(x, found, strict=True))}
+
+
 def reverse_over_forward(loss: Loss, x: Found, v: Found, c: torch.Tensor) -> Found:
     """torch.func.grad of torch.func.jvp."""
     return grad(lambda x: (jvp(loss, (x,), (v,))[1] * c).sum())(x)
@@ -80,8 +93,20 @@ def _contracted(blocks: Found, v: Found, ndim: int) -> torch.Tensor:
     return total
 
 
-TRANSFORMS = (double_backward, forward, forward_over_reverse, reverse_over_forward, reverse, jacobian_by_rows, jacobian_by_columns, full_hessian)
+TRANSFORMS = (
+    double_backward,
+    forward,
+    forward_over_reverse,
+    reverse_over_dual,
+    reverse_over_forward,
+    reverse,
+    jacobian_by_rows,
+    jacobian_by_columns,
+    full_hessian,
+)
 COMMON = (double_backward, forward)
+ALONE = (forward, forward_over_reverse)
+"""What is asked of each argument alone, too: the others have no tangent, where zeros are made for it."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +152,7 @@ class Derivative:
 
 
 def cases(config: pytest.Config) -> Iterator[Derivative]:
-    """In float64 every transform, the common ones under every reduction; else, in float32, and at a far point, under one reduction, turn about."""
+    """In float64 every transform, the common ones under every reduction; else, in float32, alone, and at a far point, under one, turn about."""
     asked = [f for f in ("float64", "float32") if f in (config.getoption("--dtype") or FORMATS)]
     rows = offered(config)
     for row, device, dtype in itertools.product(rows, devices(config), asked):
@@ -140,8 +165,9 @@ def cases(config: pytest.Config) -> Iterator[Derivative]:
                 yield from (Derivative(t, case) for t in every)
                 if turn and row.name not in FEWER:
                     yield from (Derivative(t, case, far=True) for t in (COMMON if double else (double_backward,)))
-                if double and turn and row.name not in FEWER:
-                    yield from (Derivative(forward, case, name) for name in curvature(row.name, variant.name, case.seed).names)
+                names = curvature(row.name, variant.name, case.seed).names if double and row.name not in FEWER else ()
+                alone = (name for k, name in enumerate(names) if (i + k + 1) % len(row.reductions) == j)
+                yield from (Derivative(t, case, name) for name, t in itertools.product(alone, ALONE))
 
 
 def _of(*forms: str) -> Callable[[Row], list[Variant]]:
