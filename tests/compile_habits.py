@@ -61,6 +61,7 @@ RULES: tuple[Habit, ...] = (
         "refuses",
         "the decomposition adds a batch axis to an unbatched input and leaves it there: the loss has shape (1), not ()",
         says="output[0] has a shape of torch.Size([1])",
+        link="https://github.com/pytorch/pytorch/pull/186074",
     ),
     Habit(
         "smooth_l1_decomposition_drops_nan",
@@ -120,6 +121,7 @@ COMPILED: tuple[Habit, ...] = (
         "wrong",
         "traced, it hands its arguments to an override, and the weight is not among them: see test_overrides",
         allows=instead(unweighted),
+        link="https://github.com/pytorch/pytorch/pull/193003",
     ),
     Habit(
         "ctc_reads_the_lengths",
@@ -127,6 +129,7 @@ COMPILED: tuple[Habit, ...] = (
         "refuses",
         "the shape of what _ctc_loss saves for backward depends on the lengths, which are data",
         says="ctc_loss.Tensor",
+        link="https://github.com/pytorch/pytorch/issues/183396",
     ),
     Habit(
         "adaptive_softmax_looks_at_the_data",

@@ -80,7 +80,7 @@ DERIVATIVES: tuple[Habit, ...] = (
             tuple(f"{loss}-*-reverse_over_dual" for loss in losses),
             "refuses",
             f"the formula of {function} for forward mode multiplies in place what is needed to go back through it; under torch.func it does not",
-            says=f"which is output 0 of {kept}, is at version 1; expected version 0",
+            says=f"which is output 0 of {kept}",
             link=link,
         )
         for function, losses, kept, link in (

@@ -270,6 +270,7 @@ got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
         gives=0.9803921580314636,
         true=0.0,
         torch="<2.14",
+        link="https://github.com/pytorch/pytorch/issues/115786",
         departure=departures.cosine_with_eps(1.0),
         absolute=_of_short_vectors,
     ),

@@ -99,6 +99,7 @@ got = [F.margin_ranking_loss(x, 0 * x, t).item() for t in (y, y.float())]""",
         gives="the gradient of input ",
         right=UNSIGNED,
         why="-target is computed in bytes, in which -1 is 255, in the backward pass",
+        link="https://github.com/pytorch/pytorch/issues/80206",
         reproducer="""
 x, y = torch.ones(1, requires_grad=True), torch.ones(1, dtype=torch.uint8)
 F.soft_margin_loss(x, y).backward()

@@ -20,21 +20,29 @@ FORWARD: tuple[Habit, ...] = (
             f"the formula of {function} for forward mode makes its factor in the dtype of one argument, and in place; in reverse it is "
             "promoted, as in L1Loss in both",
             says="result type",
+            torch=releases,
             link="https://github.com/pytorch/pytorch/issues/192723",
             but=("*beta.0.0*",),  # which is L1Loss
         )
-        for function, cases in (
-            ("mse_loss", _cases("MSELoss-matrix-*", ("input", "target"), WHOLE)),
-            ("smooth_l1_loss", _cases("SmoothL1Loss-*", ("input", "target"), WHOLE)),
+        for function, cases, releases in (
+            ("mse_loss", _cases("MSELoss-matrix-*", ("input", "target"), WHOLE), ">=2.12"),
+            ("smooth_l1_loss", _cases("SmoothL1Loss-*", ("input", "target"), WHOLE), ">=2.6"),
         )
     ),
-    Habit(
-        "huber_loss_goes_nowhere",
-        _cases("HuberLoss-*", ("input", "target"), ("*",)),
-        "refuses",
-        "the formula for forward mode calls huber_loss_backward, whose iterator does not promote",
-        says="Found dtype ",
-        link="https://github.com/pytorch/pytorch/pull/192910",
+    *(
+        Habit(
+            name,
+            _cases(loss, ("input", "target"), ("*",)),
+            "refuses",
+            "the formula for forward mode calls the backward pass, whose iterator does not promote",
+            says="Found dtype ",
+            torch=releases,
+            link=link,
+        )
+        for name, loss, releases, link in (
+            ("huber_loss_goes_nowhere", "HuberLoss-*", ">=2.6", "https://github.com/pytorch/pytorch/pull/192910"),
+            ("mse_loss_went_nowhere", "MSELoss-matrix-*", "<2.12", "https://github.com/pytorch/pytorch/issues/94086"),
+        )
     ),
     Habit(
         "bce_with_logits_has_a_tangent_of_another_dtype",
@@ -91,10 +99,19 @@ COMPILED: tuple[Habit, ...] = (
         link="https://github.com/pytorch/pytorch/issues/197098",
     ),
     Habit(
+        "rule_of_bce_with_logits_promoted",
+        ("BCEWithLogitsLoss-*-input-float64", "BCEWithLogitsLoss-*weight-float64", "BCEWithLogitsLoss-*-target-*float16"),
+        "wrong",
+        "so did this one",
+        says="; in eager torch.",
+        torch="<2.13",
+        link="https://github.com/pytorch/pytorch/issues/171282",
+    ),
+    Habit(
         "no_bytes_for_classes",
         ("NLLLoss-batch*-target-uint8", "*CrossEntropyLoss-batch*-target-uint8"),
         "refuses",
         "the rule of nll_loss_forward gathers by the classes, and gather takes no bytes; the kernel does",
-        says="gather(): Expected dtype int32/int64 for index",
+        says="gather(): Expected dtype int",
     ),
 )

@@ -182,7 +182,7 @@ CHUNKED_RULES = (
 RULES: tuple[Rule, ...] = (
     *(replace(rule, spelling=CHUNKED) for rule in CHUNKED_RULES),
     # -- reduction
-    refused("GaussianNLL MultiLabelSoftMargin PoissonNLL", "reduction", "none integer", TypeError, "unsupported operand type(s) for +", FUNCTIONAL),
+    wrong("GaussianNLL MultiLabelSoftMargin PoissonNLL", "reduction", "none integer", "TypeError", "a message that cannot be put together, where others raise ValueError", 171076, says="unsupported operand type(s) for +"),
     refused("GaussianNLL MultiLabelSoftMargin", "reduction", "*", ValueError, "is not valid", FUNCTIONAL),
     refused("PoissonNLL TripletMarginWithDistance", "reduction", "old_name", ValueError, "elementwise_mean is not a valid value", FUNCTIONAL),
     refused("L1 MSE Huber", "reduction", "*", ValueError, "Invalid reduction mode", FUNCTIONAL, forms="*_weighted"),

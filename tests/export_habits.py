@@ -24,6 +24,7 @@ EXPORTED: tuple[Habit, ...] = (
         "refuses",
         "the shape of what _ctc_loss saves for backward depends on the lengths, which are data",
         says="_ctc_loss",
+        link="https://github.com/pytorch/pytorch/issues/183396",
     ),
     Habit(
         "adaptive_softmax_looks_at_the_data",
@@ -39,6 +40,7 @@ EXPORTED: tuple[Habit, ...] = (
         "wrong",
         "for whatever is no plain tensor, l1_loss calls itself again without the weight: see tests/test_overrides.py",
         allows=instead(unweighted),
+        link="https://github.com/pytorch/pytorch/pull/193003",
     ),
     *(
         Habit(
@@ -71,6 +73,7 @@ EXPORTED: tuple[Habit, ...] = (
         "the number of class weights was asked of a function that knows no symbols",
         says="Cannot call numel() on tensor with symbolic sizes/strides",
         torch="<2.13",
+        link="https://github.com/pytorch/pytorch/issues/181870",
     ),
     Habit(
         "options_margin_losses_keep_the_batch",

@@ -208,6 +208,7 @@ got = F.cosine_embedding_loss(x, x, torch.tensor([1.0]))
 """,
         gives=NAN,
         true=0.0,
+        link="https://github.com/pytorch/pytorch/issues/184036",
         noise=_powers_leave,
     ),
     Divergence(

@@ -195,8 +195,38 @@ ROWS: tuple[Row, ...] = (
     _refused("nll_backward-short_gradient", "aten.nll_loss_backward(ones(1), ones(2, 3), classes(0, 1), None, 0, -100, numbers(2)[0])", "RuntimeError", "Expected a tensor of dimension 1 and tensor.size[0] == 2", "raised in ATen/native/LossNLL.cpp"),
     _refused("multi_margin_backward-short_weight", "aten.multi_margin_loss_backward(ones(2), ones(2, 3), classes(0, 1), 1, 1.0, ones(1), 0)", "RuntimeError", "inconsistent weight size", "raised in ATen/native/LossMulti.h"),
     _refused("multilabel_margin_backward-is_target", "aten.multilabel_margin_loss_backward(ones(2), ones(2, 3), classes([0, 1, 2], [0, 1, 2]), 0, ones(1, 3))", "RuntimeError", "to have same size as tensor", "raised in ATen/native/LossMultiLabelMargin.cpp"),
-    _wrong("mse-unknown_reduction", "aten.mse_loss(ones(2), ones(2), 7)", "RuntimeError", "an internal assertion, where the argument is wrong", says="INTERNAL ASSERT FAILED"),
-    _wrong("binary_cross_entropy-unknown_reduction", "aten.binary_cross_entropy(ones(2), ones(2), None, 7)", "value", "a reduction that there is not counts as none"),
+    _wrong("nll_backward-more_targets", "aten.nll_loss_backward(ones(1), ones(3), classes(2, 0, 0), None, 0, -100, numbers(3)[0])", "value", "whether sizes agree is not asked of a row without a batch: two of three targets are left out", 89630),
+    _wrong("log_softmax_backward-smaller_output", "aten._log_softmax_backward_data(ones(1, 2048), ones(1, 1), 1, torch.float32)", "SIGSEGV", "the size of output is not checked", 194799),
+    _wrong("ctc-labels_changed_before_backward", "[loss := F.ctc_loss(ones(50, 15).requires_grad_(), labels := classes(1), (50,), (1,)), labels.data.fill_(2**31 - 1), loss.backward()]", "SIGSEGV", "backward trusts that the labels are those of forward", 192454),
+    # -- a reduction that there is not
+    *(
+        _wrong(f"{name}-unknown_reduction", f"aten.{call}", "RuntimeError", "an internal assertion, where the argument is wrong", link, says="INTERNAL ASSERT FAILED")
+        for name, call, link in (
+            ("mse", "mse_loss(ones(2), ones(2), 7)", 117254),
+            ("smooth_l1", "smooth_l1_loss(ones(2), ones(2), 7, 1.0)", 117246),
+        )
+    ),
+    *(
+        _wrong(f"{name}-unknown_reduction", f"aten.{call}", "value", "a reduction that there is not counts as none, or as a sum")
+        for name, call in (
+            ("binary_cross_entropy", "binary_cross_entropy(ones(2), ones(2), None, 7)"),
+            ("binary_cross_entropy_with_logits", "binary_cross_entropy_with_logits(ones(2), ones(2), None, None, 7)"),
+            ("huber", "huber_loss(ones(2), ones(2), 7, 1.0)"),
+            ("soft_margin", "soft_margin_loss(ones(2), ones(2), 7)"),
+            ("multi_margin", "multi_margin_loss(ones(2, 3), classes(0, 1), 1, 1.0, None, 7)"),
+            ("multilabel_margin", "multilabel_margin_loss(ones(2, 3), classes([0, 1, 2], [0, 1, 2]), 7)"),
+            ("nll", "nll_loss(ones(2, 3), classes(0, 1), None, 7)"),
+            ("kl_div", "kl_div(ones(2), ones(2), 7)"),
+            ("poisson_nll", "poisson_nll_loss(ones(2), ones(2), True, False, 1e-8, 7)"),
+            ("hinge_embedding", "hinge_embedding_loss(ones(2), ones(2), 1.0, 7)"),
+            ("margin_ranking", "margin_ranking_loss(ones(2), ones(2), ones(2), 0.0, 7)"),
+            ("cosine_embedding", "cosine_embedding_loss(ones(2, 3), ones(2, 3), ones(2), 0.0, 7)"),
+            ("triplet_margin", "triplet_margin_loss(ones(2, 3), ones(2, 3), ones(2, 3), 1.0, 2.0, 1e-6, False, 7)"),
+            ("ctc", "ctc_loss(ones(3, 1, 4), classes([1]), (3,), (1,), 0, 7)"),
+            ("l1", "l1_loss(ones(2), ones(2), 7)"),
+            ("cross_entropy", "cross_entropy_loss(ones(2, 3), classes(0, 1), None, 7)"),
+        )
+    ),
     # -- mixed precision that only backward refuses
     _wrong("huber-mixed_floats", "F.huber_loss(ones(3).double().requires_grad_(), ones(3)).backward()", "RuntimeError", "forward promotes, backward does not", 76646, says="Found dtype Float but expected Double"),
     _refused("binary_cross_entropy-mixed_floats", "F.binary_cross_entropy(ones(3).double(), ones(3))", "RuntimeError", "Found dtype Float but expected Double", LOSS, link=72824),

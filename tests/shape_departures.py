@@ -38,6 +38,7 @@ SHAPE_DEPARTURES: tuple[Known, ...] = (
         gives="ValueError: var is of incorrect size",
         right="documented: a single one, or a positive scalar for all; as a number it is taken",
         why="the shapes that are let through are that of input, one without its last axis, and one with a last axis of 1",
+        link="https://github.com/pytorch/pytorch/issues/53392",
         reproducer="""
 x = torch.zeros(3, 2)
 got = F.gaussian_nll_loss(x, x, torch.tensor(1.0))""",
@@ -74,6 +75,7 @@ got = F.gaussian_nll_loss(x, x, torch.ones(1, 2))""",
         gives="value",
         right="the sum divided by the batch size, which is that of the loss: input and target broadcast to it",
         why="kl_div divides by input.size()[0], and a scalar input by nothing",
+        link="https://github.com/pytorch/pytorch/pull/138810",
         reproducer="""
 one, all = torch.tensor([-1.0]), torch.tensor([-1.0, -1.0])
 got = [F.kl_div(x, torch.tensor([1.0, 1.0]), reduction="batchmean").item() for x in (one, all)]""",

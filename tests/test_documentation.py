@@ -51,13 +51,20 @@ CONVENTIONS = (
 """What the definitions in `reference/` follow because it is documented."""
 
 SAID = (
-    Habit(
-        "stubs_lack_the_weight",
-        ("l1_loss-stub", "mse_loss-stub", "huber_loss-stub"),
-        "wrong",
-        "torch/nn/functional.pyi.in was not touched when the functions were given a weight: a type checker refuses it",
-        says="lacks weight",
-        link="https://github.com/pytorch/pytorch/issues/196122",
+    *(
+        Habit(
+            name,
+            functions,
+            "wrong",
+            "torch/nn/functional.pyi.in was not touched when the functions were given a weight: a type checker refuses it",
+            says="lacks weight",
+            torch=releases,
+            link="https://github.com/pytorch/pytorch/issues/196122",
+        )
+        for name, functions, releases in (
+            ("stubs_lack_the_weight", ("l1_loss-stub", "huber_loss-stub"), ">=2.6"),
+            ("stub_of_mse_lacks_the_weight", ("mse_loss-stub",), "<2.15"),
+        )
     ),
     Habit(
         "example_of_many_prompts",
@@ -66,22 +73,31 @@ SAID = (
         "lines that go on have the prompt of new ones, >>> for ..., and so are no Python",
         says="SyntaxError",
     ),
+    Habit(
+        "arguments_of_which_nothing_was_said",
+        ("l1_loss-arguments", "smooth_l1_loss-arguments"),
+        "wrong",
+        "the function referred to its module, which lacks the weight, or has no list of what it is called with",
+        says="nothing is said of ",
+        torch="<2.8",
+    ),
 )
 
 FALSE = (
     Known(
         "gaussian_nll_adds_no_eps",
         ("gaussian_nll_loss",),
-        gives="Value added to var",
+        gives="added to var",
         right="a lower bound of var, as GaussianNLLLoss documents it",
         why="the docstring of the function describes eps as most losses have it",
         link="https://github.com/pytorch/pytorch/pull/190058",
         reproducer=(
             "x, var = torch.zeros(1), torch.ones(1)\n"
             "bounds = torch.equal(F.gaussian_nll_loss(x, x, var, eps=0.5), F.gaussian_nll_loss(x, x, var, eps=0.25))\n"
-            "got = bounds and 'Value added to var' in F.gaussian_nll_loss.__doc__"
+            "got = bounds and 'added to var' in F.gaussian_nll_loss.__doc__"
         ),
         today=True,
+        torch="<2.15",
     ),
     Known(
         "bce_weight_of_a_batch",

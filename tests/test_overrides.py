@@ -34,6 +34,7 @@ OVERRIDDEN = (
         "torch.nn.functional.l1_loss hands every argument but the weight to an override: the loss is the unweighted one, and "
         "the gradient of the weight is 0. So it is in torch 2.6, 2.13 and 2.15",
         allows=instead(unweighted),
+        link="https://github.com/pytorch/pytorch/pull/193003",
     ),
 )
 
