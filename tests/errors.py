@@ -321,8 +321,8 @@ RULES: tuple[Rule, ...] = (
     wrong("MSE", "target", "boolean integer", "RuntimeError", "forward promotes, backward does not", says="Found dtype", stage="backward", torch="<2.12"),
     allowed("*", "*", "integer boolean", "number", PROMOTED),
     # -- shapes: where a batch axis of 1 slips through
-    wrong("NLL CrossEntropy LinearCrossEntropy", "target", "extra_axis", "RuntimeError", "forward takes a target of shape (1) for an unbatched input, backward does not", 129643, says="size mismatch", stage="backward", forms="unbatched", torch=">2.6"),
-    wrong("NLL", "input", "missing_axis", "number", "an input of shape (C) passes with a target of shape (C)", 157420, forms="batch", torch="<2.10"),
+    wrong("NLL CrossEntropy LinearCrossEntropy", "target", "extra_axis", "RuntimeError", "forward takes a target of shape (1) for an unbatched input, backward does not", 129643, says="size mismatch", stage="backward", forms="unbatched", torch=">=2.9"),
+    wrong("NLL", "input", "missing_axis", "number", "an input of shape (C) passes with a target of shape (C)", 157420, forms="batch", torch="<2.9"),
     refused("LinearCrossEntropy", "weight", SHAPE, RuntimeError, "expected weight shape to be", MODULES, spelling=MODULE, stage="construction"),
     wrong("NLL CrossEntropy LinearCrossEntropy", "weight", "extra_axis", "number", "a weight of shape (C, 1) is taken for (C)", forms="k*"),
     wrong("CosineEmbedding", "target", "axis0.one", "number", "a target of shape (1) is broadcast to (N)"),

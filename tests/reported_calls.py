@@ -49,7 +49,7 @@ try:
     try: loss.backward(); shows = False
     except RuntimeError: shows = True
 except RuntimeError: shows = False""",
-        torch=">=2.8",
+        torch=">=2.9",
     ),
     Report(
         184030,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from reference.inputs import seed_of
 from .calls import SLACK
 from .decomposed import Decomposed, decomposed
 from .dtype_habits import COMPILED, FORWARD
-from .habits import attempt, judge, unmatched
+from .habits import Habit, attempt, judge, unmatched
 from .mixed import Mixed, mixed_cases
 from .subject import array, prepared, tensor
 
@@ -25,19 +26,27 @@ def _taken(config: pytest.Config) -> list[Mixed]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per case that is taken."""
-    if "mixed" in metafunc.fixturenames:
-        metafunc.parametrize("mixed", _taken(metafunc.config), ids=lambda case: case.id)
+    """One test for all the dtypes that an argument may have."""
+    if "every" in metafunc.fixturenames:
+        groups: dict[str, list[Mixed]] = {}
+        for mixed in _taken(metafunc.config):
+            groups.setdefault(f"{mixed.row}-{mixed.variant}-{mixed.device}-{mixed.argument}", []).append(mixed)
+        metafunc.parametrize("every", groups.values(), ids=groups)
 
 
-def test_forward_mode(mixed: Mixed, subject: Any) -> None:
+def _held(entries: tuple[Habit, ...], every: list[Mixed], ask: Callable[[Mixed, Any], list[str]], subject: Any) -> None:
+    for mixed in every:
+        found = attempt(entries, mixed.id, partial(ask, mixed, subject))
+        if found is not None:
+            judge(entries, mixed.id, found)
+
+
+def test_forward_mode(every: list[Mixed], subject: Any) -> None:
     """The tangent is the Jacobian of the definition times the direction, whichever dtypes the numbers have."""
-    found = attempt(FORWARD, mixed.id, lambda: _tangent(mixed, subject))
-    if found is not None:
-        judge(FORWARD, mixed.id, found)
+    _held(FORWARD, every, _unlike_truth, subject)
 
 
-def _tangent(mixed: Mixed, subject: Any) -> list[str]:
+def _unlike_truth(mixed: Mixed, subject: Any) -> list[str]:
     call, given, reduction = mixed.call, mixed.given(), "none"
     rng = np.random.default_rng(seed_of(mixed.id, mixed.seed))
     names = [name for name in call.differentiable if given[name].is_floating_point()]
@@ -46,21 +55,21 @@ def _tangent(mixed: Mixed, subject: Any) -> list[str]:
     with forward_ad.dual_level():
         dual = {n: forward_ad.make_dual(given[n], tensor(directions[n], call.format, mixed.device).to(given[n].dtype)) for n in names}
         value, tangent = forward_ad.unpack_dual(loss(**{**given, **dual}, reduction=reduction))
-    cotangent = call.cotangent(reduction).astype(call.truth.loss.value.dtype)
-    budgets = call.truth.gradients(reduction, cotangent)
-    want = sum((budgets[n].want * directions[n]).sum() for n in names)
-    terms = sum(abs(budgets[n].want * directions[n]).sum() for n in names)
-    allowed = SLACK * (sum((budgets[n].allowed * abs(directions[n])).sum() for n in names) + call.format.u * terms)
-    got = (array(tangent) * cotangent).sum()
     said = [] if tangent.dtype == value.dtype else [f"{mixed.id}: the tangent has dtype {tangent.dtype}, the value {value.dtype}"]
-    return said + ([] if abs(got - want) <= allowed else [f"{mixed.id}: along the direction {got!r}, not {want!r}; allowed {allowed:.3g}"])
+    cotangent = call.cotangent(reduction).astype(call.truth.loss.value.dtype)
+    got, want, allowed = (array(tangent) * cotangent).sum(), np.nan, np.nan
+    for budgets in call.truth.growing(reduction, cotangent):  # the first lack the condition, and mostly are enough
+        terms = [budgets[name].want * directions[name] for name in names]
+        want = sum(each.sum() for each in terms)
+        allowed = sum((budgets[n].allowed * abs(directions[n])).sum() + call.format.u * abs(t).sum() for n, t in zip(names, terms, strict=True))
+        if abs(got - want) <= SLACK * allowed:
+            return said
+    return [*said, f"{mixed.id}: along the direction {got!r}, not {want!r}; allowed {SLACK * allowed:.3g}"]
 
 
-def test_decomposed(mixed: Mixed, subject: Any) -> None:
-    """As the compiler's rules have it, value and gradients have the dtypes that they have in eager."""
-    found = attempt(COMPILED, mixed.id, lambda: _unlike_eager(mixed, subject))
-    if found is not None:
-        judge(COMPILED, mixed.id, found)
+def test_decomposed(every: list[Mixed], subject: Any) -> None:
+    """As the compiler's rules have it, the value has the dtype and the shape that it has in eager."""
+    _held(COMPILED, every, _unlike_eager, subject)
 
 
 def _unlike_eager(mixed: Mixed, subject: Any) -> list[str]:
