@@ -414,6 +414,7 @@ CATALOG: tuple[Row, ...] = (
         options={"ignore_index": (None, 0, -1, 255), "label_smoothing": (0.0, 0.1, 1.0)},
         valid=lambda c, o, f: c["target"].label != "probabilities" or o["ignore_index"] is None,
         wide=(Form("wide4099", {"N": 4, "C": 4099, "F": 3}),),
+        many=Form("many", {"N": 2000, "C": 51, "F": 2}),
         since="2.13",
     ),
     Row(

@@ -14,15 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+import reference
+from reference.arithmetic import FloatArray
 from reference.catalog import ROWS, Form
-from reference.formats import FORMATS
+from reference.formats import FORMATS, Format
 
 from .calls import Call, Outcome, gradients
+from .habits import Habit, judge
 from .options import devices, formats
-from .subject import Tensors
+from .subject import Tensors, array, tensor
 from .test_ways import CHUNKS, chunkable
 
 pytestmark = [
@@ -183,6 +187,56 @@ def test_chunks_accumulate_in_a_dtype(dtype: str, accumulated: str, policy: str,
         else:
             with pytest.raises(RuntimeError, match=f"supports float32 acc_dtype .* got torch.{accumulated}"):
                 function(given)
+
+
+# -- many chunks --------------------------------------------------------------------------------------------------
+
+ADDED = (
+    Habit(
+        "chunks_are_added_in_half",
+        ("bfloat16-8", "float16-8"),
+        "wrong",
+        "the sums of the chunks are kept in the dtype of the arguments, acc_dtype=float32 or not: a share below half a unit in the "
+        "last place of the sum is lost. Documented is an accumulation in acc_dtype across chunks. F.linear_cross_entropy(torch.zeros(1500, 1), "
+        "torch.zeros(4, 1), torch.zeros(1500).long(), reduction='sum') is 2079; in bfloat16, with options of batch_chunk_size=1, 512",
+        says="is off by ",
+    ),
+)
+
+OFF = {"float64": 64, "float32": 64, "float16": 4, "bfloat16": 4}
+"""Roundoffs that 1500 rows may be off by: added up one by one in the dtype itself, or in float32."""
+
+
+@pytest.mark.parametrize("size", [8, None])
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_many_chunks_add_up(dtype: str, size: int | None, device: str) -> None:
+    """Over many chunks, of shares of one sign, the value and the gradients are the sums that they are."""
+    format, rng = FORMATS[dtype], np.random.default_rng(0)
+    x, w = 1 + rng.integers(0, 64, (1500, 3)) / 64, rng.integers(-8, 9, (4, 3)) / 64
+    given = [tensor(each, format, device).requires_grad_() for each in (x, w, np.zeros(4))]
+    classes = np.zeros(1500, dtype=np.int64)
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=size)
+    value = torch.nn.functional.linear_cross_entropy(*given[:2], tensor(classes, format, device), linear_bias=given[2], reduction="sum", options=options)
+    found = [value, *torch.autograd.grad(value, given[1:])]
+    want, added = _sums(x, w, classes, len(x), FORMATS["float64"]), _sums(x, w, classes, size or len(x), format)
+    problems = []
+    for name, got, right, lossy in zip(("value", "linear_weight", "linear_bias"), map(array, found), want, added, strict=True):
+        off = np.max(abs(got - right) / abs(right))
+        problems += [f"{dtype}-{size}: {name} is off by {off:.3g}"] if off > OFF[dtype] * format.u else []
+        assert off <= OFF[dtype] * format.u or np.all(abs(got - lossy) <= abs(right) / 32), f"{name}: {got}, not {lossy} either"
+    judge(ADDED, f"{dtype}-{size}", problems)
+
+
+def _sums(x: FloatArray, w: FloatArray, classes: FloatArray, size: int, format: Format) -> list[FloatArray]:
+    """The value, and the gradients of weight and bias, of chunks whose sums are rounded to the format, and then added up in it."""
+    of = reference.cross_entropy(x @ w.T, classes, reduction="none")
+    slopes = of.gradients["input"]
+    shares = of.value, slopes[:, :, None] * x[:, None, :], slopes
+    totals = [np.zeros(share.shape[1:]) for share in shares]
+    for start in range(0, len(x), size):
+        sums = (format.round(share[start : start + size].sum(0)) for share in shares)
+        totals = [format.round(total + each) for total, each in zip(totals, sums, strict=True)]
+    return totals
 
 
 # -- the options --------------------------------------------------------------------------------------------------

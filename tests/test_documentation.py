@@ -97,7 +97,7 @@ FALSE = (
             "got = bounds and 'added to var' in F.gaussian_nll_loss.__doc__"
         ),
         today=True,
-        torch="<2.15",
+        torch="<2.14",
     ),
     Known(
         "bce_weight_of_a_batch",
