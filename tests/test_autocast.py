@@ -63,8 +63,12 @@ class Cast:
         case = self.case
         names = differentiable(case.row, case.truth.drawn)
         given = tensors(case.truth.drawn, case.format, case.device, differentiable=names)
-        with torch.autocast(case.device, dtype=getattr(torch, self.lower.name)):
+        lower = getattr(torch, self.lower.name)
+        with torch.autocast(case.device, dtype=lower):
             value = function(case, subject)(given)
+            left = torch.is_autocast_enabled(case.device), torch.get_autocast_dtype(case.device), torch.is_autocast_cache_enabled()
+        if left != (True, lower, True):
+            return [f"{self.id}: leaves autocast on: {left[0]}, to {left[1]}, with its cache: {left[2]}"]
         if value.dtype != getattr(torch, self.result.name):
             return [f"{self.id}: the result is {value.dtype}, documented is {self.result.name}"]
         held = elsewhere(replace(case, format=self.computed), replace(case.truth, format=self.computed))

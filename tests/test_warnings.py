@@ -26,7 +26,6 @@ from .options import formats, offered
 from .rows_of_errors import evaluate
 from .subject import call_function, call_module, has_module
 
-OTHER_SIZE = "that is different to the input size"
 WARN_OF_SIZES = ("L1Loss", "MSELoss", "HuberLoss", "SmoothL1Loss")
 SHAPES = (*(((3, 4), other) for other in ((3, 1), (1, 4), (4,), (1,), (), (2, 3, 4))), ((4, 1), (4,)), ((4,), (4, 1)), ((1, 3), (3, 1)))
 """Of an input, and of a target that is of another shape; also of as many numbers."""
@@ -78,7 +77,7 @@ def test_a_good_call_does_not_warn(call: Call, subject: object) -> None:
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=lambda shapes: "-".join("x".join(map(str, shape)) or "scalar" for shape in shapes))
 def test_another_size_warns(sized: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], subject: object) -> None:
-    """A target that broadcasts to input, or input to it, is warned of once, at the caller's own line."""
+    """A target that broadcasts to input, or input to it, is warned of once, with both sizes, at the caller's own line."""
     row = replace(ROWS[sized], forms=(SMALL,))
     variant = row.plain(SMALL)
     given = {name: torch.zeros(shape) for name, shape in zip(("input", "target"), shapes, strict=True)}
@@ -91,7 +90,8 @@ def test_another_size_warns(sized: str, shapes: tuple[tuple[int, ...], tuple[int
             said = caught(way)
             texts = [str(w.message) for w in said]
             assert [w.category for w in said] == [UserWarning], f"{sized}, {spelling}, {reduction}: {texts}"
-            assert OTHER_SIZE in texts[0], texts[0]
+            sizes = f"a target size ({torch.Size(shapes[1])}) that is different to the input size ({torch.Size(shapes[0])})"
+            assert sizes in texts[0], f"does not say {sizes!r}: {texts[0]}"
             where = "subject.py" if spelling == "function" else "loss.py"
             assert said[0].filename.endswith(where), f"points at {said[0].filename}, not at the caller in {where}"
 
