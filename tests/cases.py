@@ -58,7 +58,7 @@ def _truth(row: str, variant: str, regime: str, format: str, seed: int) -> Truth
 def by_name(row: str) -> dict[str, Variant]:
     """The variants of a row, those in its wide forms and those of many elements included, by name."""
     entry = ROWS[row]
-    extra = [entry.plain(form) for form in entry.wide] + [v for form in _many(entry) for v in _plain(entry, form)]
+    extra = [entry.plain(form) for form in entry.wide] + [v for form in (*_many(entry), *_several(entry)) for v in _plain(entry, form)]
     extra += [v for form in (*entry.wide[:1], *_many(entry)) for v in entry.elsewhere(form)]
     return {v.name: v for v in (*entry.variants(), *extra)}
 
@@ -66,6 +66,16 @@ def by_name(row: str) -> dict[str, Variant]:
 def _many(row: Row) -> list[Form]:
     """Its forms of many elements."""
     return [form for form in (row.many, row.images) if form is not None]
+
+
+def _several(row: Row) -> list[Form]:
+    """A quarter of them, in float64: its truth is slow, and of so many numbers a sum in float32 is as far off."""
+    return [form if "T" in form.axes else _quarter(form) for form in _many(row)]  # of frames there are as many as labels need
+
+
+def _quarter(form: Form) -> Form:
+    longest = max(form.axes, key=form.axes.__getitem__)
+    return Form(form.name.replace("many", "several"), {**form.axes, longest: form.axes[longest] // 4})
 
 
 def _plain(row: Row, form: Form) -> list[Variant]:
@@ -123,8 +133,8 @@ def matrix(
                 continue
             calls = _calls(row.name, full=dtype == "float32")
             if dtype == "float64":  # whose truth is slow, and to which the widest, or many without weights, tell nothing that others do not
-                most = {_plain(row, form)[-1].name for form in _many(row)}
-                calls = tuple((v, r) for v, r in calls if v.form not in row.wide[2:] and (v.form not in _many(row) or (r == "typical" and v.name in most)))
+                calls = tuple((v, r) for v, r in calls if v.form not in (*row.wide[2:], *_many(row)))
+                calls += tuple((_plain(row, form)[-1], "typical") for form in _several(row))
             often = Counter(regime for _, regime in calls)
             for i, (variant, regime) in enumerate(calls):
                 plain = dtype == "float32" and (variant.name in pairs or variant.form in row.wide[:1])
@@ -138,7 +148,7 @@ def _reductions(row: Row, variant: Variant, dtype: str, turn: int | None) -> tup
 
     Many elements are there to be added up: in half precision in every way, in float64, whose truth is slow, in one.
     """
-    if dtype != "float32" and variant.form is row.many:
+    if dtype != "float32" and (variant.form is row.many or variant.form in _several(row)[:1]):
         adding = row.reductions[1:]
         return adding if turn is None or dtype != "float64" else (adding[turn % len(adding)],)
     if turn is None:

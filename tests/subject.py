@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from reference.arithmetic import FloatArray
@@ -21,8 +20,7 @@ Tensors = dict[str, Any]
 
 def tensor(array: Any, format: Format, device: str) -> torch.Tensor:
     """The array as a tensor: indices as int64, numbers in the format's dtype, in which they are exact."""
-    found = torch.from_numpy(np.ascontiguousarray(array)).reshape(np.shape(array))
-    return found.to(device=device, dtype=getattr(torch, format.name) if array.dtype.kind == "f" else torch.int64)
+    return torch.tensor(array, device=device, dtype=getattr(torch, format.name) if array.dtype.kind == "f" else torch.int64)
 
 
 def tensors(drawn: Drawn, format: Format, device: str, *, differentiable: tuple[str, ...] = ()) -> Tensors:

@@ -28,8 +28,8 @@ BESIDES = ("AdaptiveLogSoftmaxWithLoss",)  # in torch.nn, but not among its loss
 OTHER_QUESTIONS = {
     "size_average": "tests.test_api",
     "reduce": "tests.test_api",
-    "device": "tests.test_dtypes",
-    "dtype": "tests.test_dtypes",
+    "device": "tests.mixed",
+    "dtype": "tests.mixed",
 }
 """Parameters that say nothing about the loss, and the tests that ask about them."""
 
