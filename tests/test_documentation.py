@@ -10,7 +10,6 @@ import io
 import pathlib
 import re
 import warnings
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -123,15 +122,18 @@ def stubs() -> dict[str, ast.arguments]:
     return {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-def _documented(function: Callable[..., Any]) -> str:
-    return function.__doc__ or ""
+def _named(said: str) -> Any:
+    return getattr(torch.nn, said, None) or getattr(F, said)
+
+
+def _documented(said: str) -> str:
+    return _named(said).__doc__ or ""
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_stub_takes_what_the_function_takes(function: str) -> None:
-    """The type stub has the function's arguments, in their order; those without defaults are the same; for LinearCrossEntropy there is none."""
-    if function not in stubs():
-        return
+    """There is a type stub; it has the function's arguments, in their order, and the same ones without a default."""
+    assert function in stubs(), f"{function} has no stub"
     stub, parameters = stubs()[function], inspect.signature(getattr(F, function)).parameters
     names = [each.arg for each in (*stub.args, *stub.kwonlyargs)]
     without = [name for name, p in parameters.items() if name not in names]
@@ -147,11 +149,9 @@ def test_stub_takes_what_the_function_takes(function: str) -> None:
 @pytest.mark.parametrize("said", [*MODULES, *FUNCTIONS])
 def test_arguments_are_documented(said: str) -> None:
     """Every argument is in the list of them, or a function refers to its module, whose list has it."""
-    of = getattr(torch.nn, said, None) or getattr(F, said)
-    asked = [name for name in inspect.signature(of).parameters if name not in PLACES]
-    text = _documented(of)
-    for module in re.findall(r":class:`~torch\.nn\.(\w+)`", text):
-        text += _documented(getattr(torch.nn, module))
+    asked = [name for name in inspect.signature(_named(said)).parameters if name not in PLACES]
+    text = _documented(said)
+    text += "".join(map(_documented, re.findall(r":class:`~torch\.nn\.(\w+)`", text)))
     without = [name for name in asked if not re.search(rf"\b{name}\b", text)]
     judge(SAID, f"{said}-arguments", [f"{said}: nothing is said of {', '.join(without)}"] if without else [])
 
@@ -159,9 +159,8 @@ def test_arguments_are_documented(said: str) -> None:
 @pytest.mark.parametrize("said", [*MODULES, *FUNCTIONS])
 def test_defaults_are_as_documented(said: str) -> None:
     """Where the list of arguments names a default it is that of the signature."""
-    of = getattr(torch.nn, said, None) or getattr(F, said)
-    for name, parameter in inspect.signature(of).parameters.items():
-        entry = re.search(rf"^ +{name} \([^)\n]*\):(.*?)(?=^ +\w+ \([^)\n]*\):|^ *$|\Z)", _documented(of), re.MULTILINE | re.DOTALL)
+    for name, parameter in inspect.signature(_named(said)).parameters.items():
+        entry = re.search(rf"^ +{name} \([^)\n]*\):(.*?)(?=^ +\w+ \([^)\n]*\):|^ *$|\Z)", _documented(said), re.MULTILINE | re.DOTALL)
         default = entry and re.search(r"(?:Default:|default value of) (?::math:)?[`']*([^`'\s]*[^`'\s.])", " ".join(entry[1].split()))
         if default and name not in LEGACY:
             assert default[1] == parameter.default or ast.literal_eval(default[1]) == parameter.default, f"{said}: {name} is {parameter.default!r}, documented as {default[1]}"
@@ -170,11 +169,10 @@ def test_defaults_are_as_documented(said: str) -> None:
 @pytest.mark.parametrize("said", [*MODULES, *FUNCTIONS])
 def test_examples_run(said: str) -> None:
     """The examples in the docstring run, one after the other, and without a warning."""
-    of = getattr(torch.nn, said, None) or getattr(F, said)
     scope: dict[str, Any] = {"torch": torch, "nn": torch.nn, "F": F}
     problems = []
-    for example in doctest.DocTestParser().get_examples(_documented(of)):
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    for example in doctest.DocTestParser().get_examples(_documented(said)):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("error")
             try:
                 exec(compile(example.source, said, "single"), scope)
@@ -187,7 +185,7 @@ def test_examples_run(said: str) -> None:
 @pytest.mark.parametrize(("loss", "sentence"), CONVENTIONS, ids=[f"{loss}-{i}" for i, (loss, _) in enumerate(CONVENTIONS)])
 def test_convention_is_still_documented(loss: str, sentence: str) -> None:
     """What a definition follows because torch documents it is still documented."""
-    assert sentence in " ".join(_documented(getattr(torch.nn, loss)).split())
+    assert sentence in " ".join(_documented(loss).split())
 
 
 @pytest.mark.parametrize("entry", [entry for entry in FALSE if entry.here()], ids=lambda entry: entry.name)
