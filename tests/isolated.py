@@ -128,11 +128,14 @@ def _child(jobs: Sequence[Job], work: Callable[[Job], Any]) -> tuple[list[Any], 
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
-        with os.fdopen(send, "wb") as pipe:
-            for job in jobs:
-                pickle.dump(work(job), pipe)
-                pipe.flush()
-        os._exit(0)  # without cleaning up what is the parent's
+        try:
+            with os.fdopen(send, "wb") as pipe:
+                for job in jobs:
+                    pickle.dump(work(job), pipe)
+                    pipe.flush()
+            os._exit(0)  # without cleaning up what is the parent's
+        finally:  # nor, where the work raises, by way of whoever asked for it
+            os._exit(1)
     os.close(send)
     done = []
     with os.fdopen(receive, "rb") as pipe, contextlib.suppress(EOFError):

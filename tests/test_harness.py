@@ -24,7 +24,9 @@ from . import test_gradient as gradient_question
 from . import test_value as value_question
 from .cases import Case, matrix
 from .exact import finite
+from .isolated import Isolation
 from .judge import Judge
+from .report import shows
 from .subject import differentiable, function
 
 pytestmark = pytest.mark.self_test
@@ -451,3 +453,12 @@ def test_torch_itself_passes(row: Row, seed: int) -> None:
     for reduction in row.reductions:
         value_question.test_value(case_of(row, reduction, seed), unharmed, Judge(torch.__version__))
         gradient_question.test_gradient(case_of(row, reduction, seed), unharmed, Judge(torch.__version__))
+
+
+# -- work done elsewhere ----------------------------------------------------------------------------------------
+
+
+def test_work_that_ends_its_process_ends_no_other() -> None:
+    """What raises, and what dies, is reported as that; the work after it is done."""
+    found = Isolation()(["raise ValueError", "shows = True", "import os; os.abort()", "shows = False"], shows)
+    assert found == ["exit status 1", True, "SIGABRT", False]
