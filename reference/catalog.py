@@ -206,6 +206,7 @@ def _pairwise(variants: list[Variant]) -> list[Variant]:
 # -- forms ------------------------------------------------------------------------------------------------------
 
 ELEMENTS = (Form("matrix", {"N": 13, "C": 21}), Form("vector", {"C": 7}))
+ALSO_SQUARE = (*ELEMENTS, Form("square", {"N": 6, "C": 6}))  # what is broadcast along the wrong axis fits there, too
 CLASSES = (
     Form("batch", {"N": 6, "C": 6}),  # square: a wrong class axis does not crash, it is wrong
     Form("unbatched", {"C": 5}),
@@ -311,7 +312,7 @@ CATALOG: tuple[Row, ...] = (
                 (Choice("", "variance"), Choice("var_row", "variance", "*-C"), Choice("var_one", "variance", "*-C 1")),
             ),
         ),
-        ELEMENTS,
+        ALSO_SQUARE,
         options={"full": (False, True), "eps": (1e-6, 0.3)},
         kinks=kinks.variances,
         many=MANY,
@@ -340,7 +341,7 @@ CATALOG: tuple[Row, ...] = (
             argument("target", "probability"),
             optional("weight", "weight", "*", "C", place="constructor", gradient=False),
         ),
-        ELEMENTS,
+        ALSO_SQUARE,
         many=MANY,
         elementwise=True,
     ),
@@ -353,7 +354,7 @@ CATALOG: tuple[Row, ...] = (
             optional("weight", "weight", "*", "C", place="constructor", gradient=False),
             optional("pos_weight", "weight", "C", "*", place="constructor", gradient=False),
         ),
-        ELEMENTS,
+        ALSO_SQUARE,
         many=MANY,
         elementwise=True,
         intermediates=True,

@@ -34,7 +34,7 @@ SHARDED: tuple[Habit, ...] = (
     ),
     Habit(
         "image_by_class",
-        ("*-image-*-by_class-*",),
+        ("*-image*-by_class-*",),
         "wrong",
         "the value is right; in the gradient the -1 at a target are put where its place is with height and width exchanged: "
         "only the classes are moved, to where the width was, while the targets are read row by row",

@@ -104,6 +104,7 @@ def cases(seed: int) -> list[Sharded]:
                 if GRIDS and dtype == "float64" and plain and target != "probabilities" and (reduction != "mean" or variant.name == "batch"):
                     found += [Sharded(case, axis, WORLD) for axis, split in AXES.items() if len(split) == 2]
     others = [(row.plain(form), dtype, regime, ("by_row", "by_class")) for form, dtype, regime in OTHER_CALLS]
+    others += [(row.plain(form, "weight"), "float64", "typical", ("by_row", "by_class")) for form in (IMAGE, VOLUME)]
     others += [(row.plain(form, target, weight), "float64", regime, axes) for target, form, regime, axes in ODD_CALLS for weight in ("", "weight")]
     for (variant, dtype, regime, axes), reduction in itertools.product(others, row.reductions):
         case = Case(row, variant, reduction, FORMATS[dtype], "cpu", regime, seed)
