@@ -75,8 +75,7 @@ TRACED: tuple[Habit, ...] = (
     _accepts(
         "weights_that_stretch_the_loss",
         "the weight is multiplied in out of place, so that one with more axes than the loss stretches it",
-        "BCELoss-vector-weight-extra_axis",
-        "BCEWithLogitsLoss-vector-*weight-extra_axis",
+        *(f"{loss}-{form}-*weight-extra_axis" for loss in ("BCELoss", "BCEWithLogitsLoss") for form in ("vector", "square")),
     ),
     _accepts(
         "soft_margin_stretches",

@@ -342,7 +342,7 @@ RULES: tuple[Rule, ...] = (
     refused("BCE", "input target", SHAPE, ValueError, "that is different to the input size", FUNCTIONAL),
     refused("BCE", "weight", SHAPE, RuntimeError, "Attempting to broadcast a dimension|must match the size of tensor|doesn't match the broadcast shape", BROADCAST),
     refused("BCEWithLogits", "input target", SHAPE, ValueError, "must be the same as input size", FUNCTIONAL),
-    refused("BCEWithLogits", "weight pos_weight", "extra_axis", RuntimeError, "doesn't match the broadcast shape", BROADCAST, forms="vector"),
+    refused("BCEWithLogits", "weight pos_weight", "extra_axis", RuntimeError, "doesn't match the broadcast shape", BROADCAST, forms="vector square"),
     refused("GaussianNLL", "var", SHAPE, ValueError, "var is of incorrect size", FUNCTIONAL),
     refused("GaussianNLL", "input", "axis* missing_axis", ValueError, "var is of incorrect size", FUNCTIONAL),
     refused("CosineEmbedding", "target all", "extra_axis", RuntimeError, "0D or 1D target tensor expected, multi-target not supported", LOSS, forms="batch"),

@@ -131,7 +131,7 @@ ORDERED: tuple[Habit, ...] = (
     ),
     Habit(
         "gradients_lie_as_the_arguments",
-        ("HuberLoss-*", "MSELoss-*", "SmoothL1Loss-*", "BCEWithLogitsLoss-*pos_weight_full*", "CrossEntropyLoss-*probabilities-none-*"),
+        ("HuberLoss-*", "MSELoss-*", "SmoothL1Loss-*", "BCEWithLogitsLoss-*pos_weight_full*", "BCEWithLogitsLoss-square_pos_weight-*", "CrossEntropyLoss-*probabilities-none-*"),
         "wrong",
         "the kernels of backward give contiguous gradients; without numbers they lie as the arguments",
         says=", the strides of ",
