@@ -339,7 +339,7 @@ got = next((r for r in results if not r.isnan()), torch.nan)
     ),
     Divergence(
         "margin-running-sum",
-        cases=("MultiMarginLoss-many*", "MultiLabelMarginLoss-many-*"),
+        cases=("MultiMarginLoss-many*", "MultiMarginLoss-several*", "MultiLabelMarginLoss-many-*", "MultiLabelMarginLoss-several-*"),
         of=("value",),
         why="the reduction is one running sum over the batch",
         reproducer="""
