@@ -104,7 +104,7 @@ COMPILED: tuple[Habit, ...] = (
         "wrong",
         "so did this one",
         says="; in eager torch.",
-        torch="<2.13",
+        torch="<2.12",
         link="https://github.com/pytorch/pytorch/issues/171282",
     ),
     Habit(
