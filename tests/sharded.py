@@ -100,7 +100,7 @@ def rank(number: int, port: int, jobs: Sequence[Job], file: str) -> None:
             try:
                 found[job.name] = job.run(meshes[job.ranks, len(job.axes)])
             except (RuntimeError, NotImplementedError, ValueError, AssertionError) as error:  # an observation; on all ranks alike
-                found[job.name] = f"{type(error).__name__}: {error}"
+                found[job.name] = f"{type(error).__name__}: {error}" + (f", for {error.__cause__}" if error.__cause__ else "")
         if number == 0:
             torch.save(found, file)
     finally:
