@@ -71,7 +71,7 @@ SHARDED: tuple[Habit, ...] = (
         "the mean over the ranks of their means, which is not the mean where their weights, or the rows that they "
         "ignore, are not the same: nothing says so",
         says=": value ",
-        torch=">=2.9,<2.14",
+        torch=">=2.8,<2.14",
         link="https://github.com/pytorch/pytorch/issues/185167",
         but=("*label_smoothing.1.0*",),  # nothing is left of the part that is averaged so
     ),
@@ -90,7 +90,7 @@ SHARDED: tuple[Habit, ...] = (
         "refuses",
         "gloo has no mean over ranks, and is asked for one",
         says="Cannot use ReduceOp.AVG with Gloo",
-        torch="<2.9",
+        torch="<2.8",
         but=("*label_smoothing*", "*probabilities*"),
     ),
     Habit(
