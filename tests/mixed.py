@@ -71,7 +71,8 @@ class Mixed:
 
     def given(self) -> Tensors:
         """The arguments as tensors; not the same numbers where -100 means ignored, and is no byte."""
-        return self._based() | {self.argument: self._based()[self.argument].to(getattr(torch, self.dtype))}
+        based = self._based()
+        return based | {self.argument: based[self.argument].to(getattr(torch, self.dtype))}
 
     def _based(self) -> Tensors:
         return {name: t.to(getattr(torch, self.base)) if t.is_floating_point() else t for name, t in self.call.given().items()}

@@ -203,8 +203,12 @@ ADDED = (
     ),
 )
 
+ROWS_OF_ONE_SIGN = 1500
 OFF = {"float64": 64, "float32": 64, "float16": 4, "bfloat16": 4}
-"""Roundoffs that 1500 rows may be off by: added up one by one in the dtype itself, or in float32."""
+"""Roundoffs that so many rows may be off by: added up one by one in the dtype itself, some 39, the root of their number (20 were
+seen); in half precision, which is added up in float32, those of a slope, of a share, of the sum and of its last rounding."""
+NEAR = 8
+"""Roundoffs that a sum of rounded sums may be off by: torch adds a chunk in up to two parts, and each addition rounds (6 were seen)."""
 
 
 @pytest.mark.parametrize("size", [8, None])
@@ -212,9 +216,9 @@ OFF = {"float64": 64, "float32": 64, "float16": 4, "bfloat16": 4}
 def test_many_chunks_add_up(dtype: str, size: int | None, device: str) -> None:
     """Over many chunks, of shares of one sign, the value and the gradients are the sums that they are."""
     format, rng = FORMATS[dtype], np.random.default_rng(0)
-    x, w = 1 + rng.integers(0, 64, (1500, 3)) / 64, rng.integers(-8, 9, (4, 3)) / 64
+    x, w = 1 + rng.integers(0, 64, (ROWS_OF_ONE_SIGN, 3)) / 64, rng.integers(-8, 9, (4, 3)) / 64
     given = [tensor(each, format, device).requires_grad_() for each in (x, w, np.zeros(4))]
-    classes = np.zeros(1500, dtype=np.int64)
+    classes = np.zeros(ROWS_OF_ONE_SIGN, dtype=np.int64)
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=size)
     value = torch.nn.functional.linear_cross_entropy(*given[:2], tensor(classes, format, device), linear_bias=given[2], reduction="sum", options=options)
     found = [value, *torch.autograd.grad(value, given[1:])]
@@ -223,7 +227,7 @@ def test_many_chunks_add_up(dtype: str, size: int | None, device: str) -> None:
     for name, got, right, lossy in zip(("value", "linear_weight", "linear_bias"), map(array, found), want, added, strict=True):
         off = np.max(abs(got - right) / abs(right))
         problems += [f"{dtype}-{size}: {name} is off by {off:.3g}"] if off > OFF[dtype] * format.u else []
-        assert off <= OFF[dtype] * format.u or np.all(abs(got - lossy) <= abs(right) / 32), f"{name}: {got}, not {lossy} either"
+        assert off <= OFF[dtype] * format.u or np.all(abs(got - lossy) <= NEAR * format.u * abs(right)), f"{name}: {got}, not {lossy} either"
     judge(ADDED, f"{dtype}-{size}", problems)
 
 
