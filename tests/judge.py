@@ -129,7 +129,8 @@ def inputs_at(case: Case, index: tuple[int, ...]) -> str:
         if not value.size:
             said.append(f"{name} is empty")
             continue
-        at = tuple(min(i, n - 1) for i, n in zip(index, value.shape, strict=False))
+        last = index[len(index) - value.ndim :] if value.ndim < len(index) and value.dtype.kind == "f" else index  # of classes, the first
+        at = tuple(min(i, n - 1) for i, n in zip(last, value.shape, strict=False))
         said.append(
             f"{name}{list(at)} = {value[at]!r}"
             if value[at].ndim == 0

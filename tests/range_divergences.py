@@ -80,10 +80,10 @@ got = 64 * x.grad[0, 1]
         absolute=summed_over_classes(lambda case, passed, classes: classes * case.format.step),
     ),
     Divergence(
-        "half-target-times-cotangent",
+        "half-slope-times-cotangent",
         cases=("BCEWithLogitsLoss-*-mean-float16-*",),
-        of=("target",),
-        why="the derivative in the target is multiplied by the cotangent first, and divided by the number of elements last",
+        of=("input", "target"),
+        why="the derivative is multiplied by the cotangent first, and divided by the number of elements last",
         reproducer="""
 x, t = torch.full((4,), -30000.0, dtype=torch.float16), torch.zeros(4, dtype=torch.float16, requires_grad=True)
 F.binary_cross_entropy_with_logits(x, t).backward(torch.tensor(4.0, dtype=torch.float16))

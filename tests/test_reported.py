@@ -29,9 +29,9 @@ def test_it_shows_where_it_is_said_to(report: Report) -> None:
     """In the releases that have it, and in no other; and there it has an entry, where one is named."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = isolation(__name__)([report.code], shows)[0] if report.alone else shows(report.code)
-    found = found is True or (isinstance(found, str) and found.startswith("SIG"))  # another string: the code does not run in this release
-    assert found == report.here(), f"{report.number}, {report.what}: {'is there' if found else 'is mended, or its code does not run'}; said to be in torch {report.torch}"
+        said = isolation(__name__)([report.code], shows)[0] if report.alone else shows(report.code)
+    found = said is True or (isinstance(said, str) and said.startswith("SIG"))  # another string: the code does not run in this release
+    assert found == report.here(), f"{report.number}, {report.what}: {'is there' if found else 'is mended, or does not run'} ({said}); said to be in torch {report.torch}"
     assert report.is_known() or not (report.entry and found), f"{report.number}, {report.what}: no entry of this release is {report.entry}"
 
 

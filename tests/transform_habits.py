@@ -135,7 +135,7 @@ ORDERED: tuple[Habit, ...] = (
         "wrong",
         "the kernels of backward give contiguous gradients; without numbers they lie as the arguments",
         says=", the strides of ",
-        but=("MSELoss-*_weight*", "SmoothL1Loss-*_beta.0.0*"),
+        but=("MSELoss-*_weight*", "SmoothL1Loss-*_beta.0.0*", "BCEWithLogitsLoss-*-cuda-*"),
     ),
     Habit(
         "gradient_of_a_sum_in_half",
