@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from .habits import Habit
 
-SUMMED = tuple(f"{loss}-*weight-{reduction}-*float16-cuda-*" for loss in ("L1Loss", "MSELoss") for reduction in ("mean", "sum"))
-
 AUTOCAST: tuple[Habit, ...] = (
     Habit(
         "weighted_in_half",
-        ("L1Loss-*weight-*float16-*", "MSELoss-*weight-*float16-*"),
+        ("L1Loss-*weight-*float16-cpu-*", "MSELoss-*weight-*float16-cpu-*"),
         "wrong",
         "with a weight it is composed of differences, products and sums, which are not on the list: the result is half "
         "precision, where without a weight it is float32",
         says="documented is float32",
-        but=SUMMED,
     ),
     Habit(
         "weighted_in_half_then_summed",
-        SUMMED,
+        ("L1Loss-*weight-*float16-cuda-*", "MSELoss-*weight-*float16-cuda-*"),
         "inaccurate",
         "so it is on CUDA, where the sum of the weighted losses is on the list: its result is float32, of terms in half precision",
     ),

@@ -65,7 +65,7 @@ TRACED: tuple[Habit, ...] = (
         "narrow_classes_of_nll",
         "so does gather, which the decomposition looks them up with",
         *(f"{loss}-*-target-int32" for loss in NLL),
-        torch=">=2.7",
+        torch=">=2.8",
     ),
     _accepts(
         "one_weight_for_all_classes",

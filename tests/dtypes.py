@@ -70,7 +70,7 @@ TAKES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CTCLoss-* *_lengths", INTEGERS),
     (
         "AdaptiveLogSoftmaxWithLoss-* target",
-        ("int32",) if in_release(">=2.10", torch.__version__) else (),
+        ("int32",) if in_release(">=2.8", torch.__version__) else (),
     ),  # as gather does
 )
 

@@ -24,6 +24,14 @@ def _product_overflows(case: Case, quantity: str) -> Any:
         return product * (1 + K * case.format.u) > case.format.max
 
 
+def _square_overflows(case: Case, quantity: str) -> Any:
+    """Where the square of a margin leaves the format, before it is weighted and divided by the number of classes."""
+    x, y = case.truth.arguments["input"], case.truth.arguments["target"]
+    with np.errstate(all="ignore"):
+        gap = case.variant.options.get("margin", 1.0) + x - np.take_along_axis(x, y[..., None], -1)
+        return (np.where(gap > 0, gap, 0) ** 2 * (1 + K * case.format.u) > case.format.max).any(-1)
+
+
 def _kl_amplification(input: FloatArray, target: FloatArray) -> FloatArray:
     """Of the product with a probability, which is divided by it; of exp(target), which meets the rest."""
     return np.where(target > 0, 1 / np.where(target > 0, target, 1), 1 + abs(target - input))
@@ -118,7 +126,7 @@ got = F.soft_margin_loss(x, torch.ones_like(x))
 """,
         gives=INF,
         true=87.5,
-        torch="<2.10",
+        torch="<2.7",
         departure=departures.soft_margin_early,
     ),
     Divergence(
@@ -136,6 +144,20 @@ got = x.grad[0, 1]
         true=0.5,
         device="cuda",
         departure=departures.margin_in_format,
+    ),
+    Divergence(
+        "margin-squared-in-half",
+        cases=("MultiMarginLoss-*_p.2*-float16-cuda-*",),
+        of=("value",),
+        why="the square of a margin is a number of float16, before it is weighted and divided by the number of classes",
+        reproducer="""
+x = torch.tensor([[0.0, 300.0]], dtype=torch.float16, device="cuda")
+got = F.multi_margin_loss(x, torch.tensor([0], device="cuda"), p=2)
+""",
+        gives=INF,
+        true=45300.5,
+        device="cuda",
+        lost=_square_overflows,
     ),
     Divergence(
         "half-sum-overflows",

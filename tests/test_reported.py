@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 
 import pytest
+import torch
 
-from .isolated import isolation
+from .isolated import afresh, isolation
 from .report import Report, shows
 from .reported_calls import CALLS
 from .reported_numbers import NUMBERS
@@ -29,10 +30,15 @@ def test_it_shows_where_it_is_said_to(report: Report) -> None:
     """In the releases that have it, and in no other; and there it has an entry, where one is named."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        said = isolation(__name__)([report.code], shows)[0] if report.alone else shows(report.code)
+        said = _alone(report.code) if report.alone else shows(report.code)
     found = said is True or (isinstance(said, str) and said.startswith("SIG"))  # another string: the code does not run in this release
     assert found == report.here(), f"{report.number}, {report.what}: {'is there' if found else 'is mended, or does not run'} ({said}); said to be in torch {report.torch}"
     assert report.is_known() or not (report.entry and found), f"{report.number}, {report.what}: no entry of this release is {report.entry}"
+
+
+def _alone(code: str) -> object:
+    """In a process of its own; where there is an accelerator, which a fork cannot use, in one that inherits nothing."""
+    return afresh(shows, code) if torch.accelerator.is_available() else isolation(__name__)([code], shows)[0]
 
 
 def test_most_are_found() -> None:
