@@ -53,8 +53,8 @@ EXPORTED: tuple[Habit, ...] = (
             but=("LinearCrossEntropyLoss-*_probabilities*label_smoothing.1.0*",),
         )
         for name, patterns, says, torch in (
-            ("options_smoothing_fixes_the_number_of_classes", _SMOOTHED, "Guard failed", ">=2.10"),
-            ("options_probabilities_fix_their_sizes", _PROBABILITIES, "Guard failed", ">=2.9,<2.10"),
+            ("options_smoothing_fixes_the_number_of_classes", _SMOOTHED, "Guard failed", ">=2.13"),
+            ("options_probabilities_fix_their_sizes", _PROBABILITIES, "Guard failed", ">=2.9,<2.13"),
             ("options_probabilities_fix_their_sizes_and_say_it_otherwise", _PROBABILITIES, "to be equal to", "<2.9"),
         )
     ),
