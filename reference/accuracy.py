@@ -273,6 +273,9 @@ class Truth:
             found = self.depth * (self.format.u * scale + self.format.step)
             if self.rounded is not None:
                 found = found + _finite(abs(self.rounded.value - loss.value))
+            if loss.hinge is not None:  # of a gap just below 0, what rounding may lift above it
+                reach = self.depth * self.format.u * loss.hinge.terms + loss.hinge.gap
+                found = found + np.where((loss.value == 0) & (loss.hinge.gap < 0) & (reach > 0), reach, 0)
         return np.asarray(found, dtype=loss.value.dtype)
 
     def value(self, reduction: str) -> Budget:

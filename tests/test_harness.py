@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from reference.accuracy import Budget, compare, ratios
+from reference.accuracy import Budget, K, compare, ratios
 from reference.arithmetic import FloatArray
 from reference.catalog import CATALOG, ROWS, Row, Variant
 from reference.formats import FORMATS, Format
-from reference.inputs import DOMAINS, draw, regimes
+from reference.inputs import DOMAINS, Drawn, draw, regimes
 from reference.loss import flatten
 
 from . import test_gradient as gradient_question
@@ -365,6 +365,15 @@ def test_budgets_are_numbers(row: Row, seed: int) -> None:
             assert not np.isnan(allowed).any(), f"{case.id}, {name}"
             assert (allowed >= 0).all(), f"{case.id}, {name}"
             assert (np.isfinite(allowed) | over).all(), f"{case.id}, {name}"
+
+
+def test_a_gap_just_below_nothing() -> None:
+    """A hinge is 0 there, and what the distances are rounded by may lift it, less what it is below 0."""
+    row, format = ROWS["TripletMarginLoss"], FORMATS["bfloat16"]
+    away = np.array([[5.0], [5.0625], [5.5]])  # where the positive is 4 away, and the margin is 1
+    drawn = Drawn({"anchor": away * 0, "positive": away * 0 + 4, "negative": away}, {"eps": 0.0})
+    allowed = replace(case_of(row, "none", 0).truth, drawn=drawn, format=format).value("none").allowed
+    assert allowed == pytest.approx([0, K * format.u * (4 + 5.0625 + 1) - 0.0625, 0], abs=1e-30)
 
 
 # -- planted faults ---------------------------------------------------------------------------------------------
