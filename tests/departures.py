@@ -279,7 +279,9 @@ def cosine_with_eps(at_tie: float) -> Departure:
         with np.errstate(all="ignore"):
             square1, square2 = exact((input1**2).sum(-1) + eps), exact((input2**2).sum(-1) + eps)
             root = np.sqrt(square1) * np.sqrt(square2)
-            terms = (input1 * input2) / root[..., None]
+            products = input1 * input2
+            products = np.where(abs(products) < truth.format.tiny, truth.format.round(products), products)  # all may be 0
+            terms = products / root[..., None]
             cos = terms.sum(-1)
             gap = cos - margin
             on = np.where(gap > 0, 1.0, np.where(gap == 0, at_tie, 0.0))
