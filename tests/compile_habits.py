@@ -29,8 +29,8 @@ def _may_be_nan(case: Any, quantity: str, budget: Budget) -> Budget:
 
 
 def _of_input_may_be_nan(case: Any, quantity: str, budget: Budget) -> Budget:
-    """And so is the gradient in the input; all else is right everywhere."""
-    return _may_be_nan(case, quantity, budget) if quantity == "input" else budget
+    """And so are the gradients in the input and the layer that the logits are made of; all else is right everywhere."""
+    return _may_be_nan(case, quantity, budget) if quantity.startswith(("input", "linear_")) else budget
 
 
 def _behind_the_end(allows: Callable[[Any, str, Budget], Budget]) -> tuple[Habit, ...]:

@@ -20,11 +20,11 @@ def _cases(losses: str, *transforms: str) -> tuple[str, ...]:
     return tuple(f"{losses}-*-{transform}" for transform in transforms)
 
 
-def _relative(size: Callable[[Curvature], float]) -> Callable[[Curvature, str, Budget], Budget]:
+def _relative(size: Callable[[Curvature], float], format: str = "float64") -> Callable[[Curvature, str, Budget], Budget]:
     """The budget, which is K roundings of each term that is added up, and besides it so much of each: they may cancel."""
 
     def allows(point: Curvature, quantity: str, budget: Budget) -> Budget:
-        return replace(budget, allowed=budget.allowed * (1 + size(point) / (K * FORMATS["float64"].u)))
+        return replace(budget, allowed=budget.allowed * (1 + size(point) / (K * FORMATS[format].u)))
 
     return allows
 
@@ -134,13 +134,17 @@ DERIVATIVES: tuple[Habit, ...] = (
         "clamped variance is dropped, where backward, as documented, lets its gradient through",
         link="https://github.com/pytorch/pytorch/issues/78961",
     ),
-    Habit(
-        "bce_second_order_eps",
-        _cases("BCELoss-*-float64", *ALL),
-        "inaccurate",
-        "the derivatives of binary_cross_entropy_backward divide by p (1 - p) + 1e-12, where the first order takes the "
-        "larger of the two: a relative error of 1e-12 / p (1 - p) for every p",
-        allows=_relative(_nearest_end),
+    *(
+        Habit(
+            f"bce_second_order_eps_in_{format}",
+            _cases(f"BCELoss-*-{format}", *ALL),
+            "inaccurate",
+            "the derivatives of binary_cross_entropy_backward divide by p (1 - p) + 1e-12, where the first order takes the "
+            "larger of the two: a relative error of 1e-12 / p (1 - p) for every p, which float32 shows from p = 1e-6 on",
+            allows=_relative(_nearest_end, format),
+            sometimes=format == "float32",
+        )
+        for format in ("float64", "float32")
     ),
     Habit(
         "cosine_eps",

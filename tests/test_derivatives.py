@@ -234,7 +234,7 @@ def test_entries_match(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.every_dtype
-@pytest.mark.parametrize("entry", [e for e in DERIVATIVES if e.does == "inaccurate"], ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", [e for e in DERIVATIVES if e.does == "inaccurate" and not e.sometimes], ids=lambda e: e.name)
 def test_still_inaccurate(entry: Habit, request: pytest.FixtureRequest, subject: Any) -> None:
     """A known inaccuracy is still beyond the budget that holds for all, in one of its cases."""
     of = [d for d in cases(request.config) if entry.applies(d.id)]

@@ -19,8 +19,11 @@ from .transformed import cotangent, elsewhere, problems
 SIZES = (1, 2, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 512)
 """What vectors, warps and blocks are made of, one less, one more, and between."""
 
-WIDE = 100
-"""From so many classes on, a form is named as the wide ones of the matrix are, to which divergences apply."""
+WIDE = {"k1": 24}
+"""By form, from so many classes on it is named as the wide ones of the matrix are, to which divergences apply; the others from 100 on.
+
+Where classes are not the last axis, kernels add them up one after another, and not in lanes.
+"""
 
 OTHERS = 3
 """How long the other axes are: as short as shows which is which."""
@@ -38,8 +41,8 @@ def forms(row: Row) -> Iterator[Form]:
         axes = {axis: n if row.name in AXES else min(n, OTHERS) for axis, n in form.axes.items()}
         for axis, size in itertools.product(least, SIZES):
             if size >= least[axis] and (form is row.forms[0] or axis in ("C", "d1")):
-                name = f"{'wide_' if axis == 'C' and size >= WIDE else ''}{form.name}_{axis}{size}"
-                yield Form(name, {**axes, axis: size})
+                wide = axis == "C" and size >= WIDE.get(form.name, 100)
+                yield Form(f"{'wide_' if wide else ''}{form.name}_{axis}{size}", {**axes, axis: size})
     if row.name == "CTCLoss":
         yield from (Form(f"batch_S{size}", {"T": 2 * size + 3, "N": 3, "C": 6, "S": size}) for size in SIZES if size <= 65)
 
