@@ -269,8 +269,7 @@ class Truth:
                 off = self.depth * self.format.u * apart
                 weight = 1 if loss.denominator is None else np.maximum(loss.denominator, 1)
                 condition = np.fmin(condition * np.where(off > 0, np.expm1(off) / off, 1), condition + weight * apart)
-            scale = _finite(terms_of(loss)) + condition
-            found = self.depth * (self.format.u * scale + self.format.step)
+            found = self._rounding(_finite(terms_of(loss)) + condition)
             if self.rounded is not None:
                 found = found + _finite(abs(self.rounded.value - loss.value))
             if loss.hinge is not None:  # of a gap just below 0, what rounding may lift above it
@@ -278,26 +277,31 @@ class Truth:
                 found = found + np.where((loss.value == 0) & (loss.hinge.gap < 0) & (reach > 0), reach, 0)
         return np.asarray(found, dtype=loss.value.dtype)
 
-    def value(self, reduction: str) -> Budget:
-        """The value under `reduction` and its budget."""
-        if reduction not in self._values:
-            self._values[reduction] = self._value(reduction)
-        return self._values[reduction]
+    def _rounding(self, scale: FloatArray) -> FloatArray:
+        """What `depth` roundings of numbers of this size make, or of subnormal ones."""
+        return self.depth * (self.format.u * scale + self.format.step)
+
+    def value(self, reduction: str, *, narrow: bool = False) -> Budget:
+        """The value under `reduction` and its budget; if `narrow`, without the condition: quick to find, and mostly enough."""
+        if (reduction, narrow) not in self._values:
+            element = self._rounding(_finite(terms_of(self.loss))) if narrow else self.element
+            self._values[reduction, narrow] = self._value(reduction, element)
+        return self._values[reduction, narrow]
 
     @cached_property
-    def _values(self) -> dict[str, Budget]:
-        """The budgets that were asked for, by reduction."""
+    def _values(self) -> dict[tuple[str, bool], Budget]:
+        """The budgets that were asked for."""
         return {}
 
-    def _value(self, reduction: str) -> Budget:
+    def _value(self, reduction: str, element: FloatArray) -> Budget:
         loss, u = self.loss, self.format.u
         want = loss.reduce(reduction)
         if reduction == "none":
-            return Budget(want, u * abs(want) + self.element, lambda: self.overflows)
+            return Budget(want, u * abs(want) + element, lambda: self.overflows)
         with np.errstate(all="ignore"):
             factors = abs(loss.factors(reduction))
             depth = 2 + np.log2(max(loss.value.size, 1))
-            allowed = u * abs(want) + together(factors * (u * abs(loss.value) + self.element)) + self.format.step
+            allowed = u * abs(want) + together(factors * (u * abs(loss.value) + element)) + self.format.step
             allowed = allowed + depth * self.accumulator.u * (factors * abs(loss.value)).sum()
         return Budget(
             want,

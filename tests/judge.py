@@ -44,6 +44,12 @@ class Judge:
                 return
         raise AssertionError(explain(case, quantity, problem, entries))
 
+    def value(self, case: Case, got: FloatArray) -> None:
+        """The same of the value under the case's reduction; mostly a narrow budget decides, of which an error is a larger share."""
+        __tracebackhide__ = True
+        if not surely_within(got, case.truth.value(case.reduction, narrow=True), self._unsaid(case)):
+            self(case, "value", got, case.truth.value(case.reduction))
+
     def gradients(self, case: Case, got: Mapping[str, FloatArray], cotangent: FloatArray) -> None:
         """The same of gradients by argument, with budgets that grow until one decides, or they are whole.
 
@@ -74,7 +80,7 @@ class Judge:
 
     def _verdict(self, case: Case, quantity: str, got: FloatArray, budget: Budget, most: float = 1.0) -> Verdict | None:
         """None if the error is within so much of the budget, and recorded: then there is nothing more to say of it."""
-        if surely_within(got, budget, min(self._worst(case, []), 1.0)):
+        if surely_within(got, budget, self._unsaid(case)):
             return None
         verdict = compare(got, budget, case.format)
         if verdict.ratio > most:
@@ -88,6 +94,10 @@ class Judge:
 
     def _worst(self, case: Case, entries: list[Divergence]) -> float:
         return float(self.worst.get(_key(case, entries), {"rank": -1.0})["rank"])
+
+    def _unsaid(self, case: Case) -> float:
+        """The share of its budget up to which an error is right, and not the worst: there is nothing to say of it."""
+        return min(self._worst(case, []), 1.0)
 
     def _record(self, case: Case, quantity: str, verdict: Verdict, entries: list[Divergence]) -> None:
         """The worst of what is within the budget, and of each known divergence (of numbers, if it has any)."""

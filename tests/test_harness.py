@@ -358,6 +358,7 @@ def test_budgets_are_numbers(row: Row, seed: int) -> None:
     for (variant, regime), (reduction, format) in zip(calls(row), turns, strict=False):
         case = Case(row, variant, reduction, format, "cpu", regime, seed)
         value = case.truth.value(reduction)
+        assert np.all((case.truth.value(reduction, narrow=True).allowed <= value.allowed) | np.isnan(value.allowed)), case.id
         cotangent = case.cotangent(value.want.shape).astype(value.want.dtype)
         for name, budget in {"value": value, **case.truth.gradients(reduction, cotangent)}.items():
             allowed = np.broadcast_to(budget.allowed, budget.want.shape)[np.isfinite(budget.want)]

@@ -63,7 +63,7 @@ def judge_gradients(judge: Judge, at: Case, value: torch.Tensor, given: dict[str
     cotangent = at.cotangent(tuple(value.shape))
     value.backward(tensor(cotangent, at.format, at.device))
     wide = cotangent.astype(at.truth.loss.value.dtype)
-    judge(at, "value", array(value), at.truth.value(at.reduction))
+    judge.value(at, array(value))
     judge.gradients(at, {name: array(t.grad) for name, t in given.items() if t.requires_grad}, wide)
 
 
