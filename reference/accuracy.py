@@ -282,7 +282,7 @@ class Truth:
         return self.depth * (self.format.u * scale + self.format.step)
 
     def value(self, reduction: str, *, narrow: bool = False) -> Budget:
-        """The value under `reduction` and its budget; if `narrow`, without the condition: quick to find, and mostly enough."""
+        """The value under `reduction` and its budget; if `narrow`, what the rounding of its terms makes alone: quick to find, and mostly enough."""
         if (reduction, narrow) not in self._values:
             element = self._rounding(_finite(terms_of(self.loss))) if narrow else self.element
             self._values[reduction, narrow] = self._value(reduction, element)

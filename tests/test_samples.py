@@ -17,7 +17,6 @@ import torch
 
 import reference
 from reference.catalog import CATALOG, Row
-from reference.loss import flatten
 
 pytestmark = pytest.mark.self_test
 pytest.importorskip("expecttest", reason="torch.testing._internal, which has the samples, imports it")
@@ -32,8 +31,8 @@ REFUSED: Mapping[str, str] = {
 MEANT: Mapping[str, Any] = {"distance_function": lambda it: reference.pairwise_distance(it.norm, it.eps)}
 """What an argument is here that is a module there."""
 
-UNSAID = ("options", "bias", "in_features", "num_classes", "out_features", "n_classes", "div_value", "head_bias", "device", "dtype")
-"""Arguments of constructors that say how to compute, or which layers to make: the layers are there."""
+UNSAID = ("reduction", "options", "bias", "in_features", "num_classes", "out_features", "device", "dtype")
+"""What torch is called with and the specification is not: how to compute, and which layers to make, which are there; the reduction apart."""
 
 ELSEWHERE = ("ctc_loss",)
 """What gives a gradient that is not in its argument, as is known of it: see tests/departures.py."""
@@ -56,7 +55,7 @@ def calls_of_function(row: Row) -> Iterator[Call]:
     for op in (op for op in described()[0] if op.name == f"nn.functional.{row.function}"):
         for sample in op.sample_inputs("cpu", torch.float64, requires_grad=True):
             given = _named(op.op, sample.input, *sample.args, **sample.kwargs)
-            yield op.op(**given), given, given.get("reduction", "mean")
+            yield op.op(**given), _said(given), given.get("reduction", "mean")
 
 
 def calls_of_module(row: Row) -> Iterator[Call]:
@@ -69,13 +68,18 @@ def calls_of_module(row: Row) -> Iterator[Call]:
             result = torch.func.functional_call(module, _parameters(module, layers), tuple(given.values()))
             if "log_input" in given:  # the module's name of it, and that of an option
                 given["input"] = given.pop("log_input")
-            yield getattr(result, "loss", result), options | given | layers, options.get("reduction", "mean")
+            yield result, _said(options) | given | layers, options.get("reduction", "mean")
 
 
 def _named(function: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """The arguments by name, tensors that require a gradient as leaves."""
     given = inspect.signature(function).bind(*args, **kwargs).arguments.items()
-    return {name: _leaf(value) for name, value in given if value is not None and name not in UNSAID}
+    return {name: _leaf(value) for name, value in given if value is not None}
+
+
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that the specification takes."""
+    return {name: value for name, value in given.items() if name not in UNSAID}
 
 
 def _leaf(value: Any) -> Any:
@@ -83,39 +87,34 @@ def _leaf(value: Any) -> Any:
 
 
 def _layers(module: torch.nn.Module) -> dict[str, Any]:
-    """What a module draws for itself, in the specification's shapes."""
-    if isinstance(module, torch.nn.AdaptiveLogSoftmaxWithLoss):
-        tails = [[layer.weight for layer in tail] for tail in module.tail]
-        return {"head_weight": module.head.weight, "tail_weights": tails, **({} if module.head.bias is None else {"head_bias": module.head.bias})}
-    if hasattr(module, "linear"):
-        shape = (module.num_classes, *module.out_features)
-        bias = {} if module.linear.bias is None else {"linear_bias": _leaf(module.linear.bias.reshape(shape))}
-        return {"linear_weight": _leaf(module.linear.weight.reshape(*shape, -1)), **bias}
-    return {}
+    """The linear layer that a module draws for itself, in the specification's shapes."""
+    if not hasattr(module, "linear"):
+        return {}
+    shape = (module.num_classes, *module.out_features)
+    bias = {} if module.linear.bias is None else {"linear_bias": _leaf(module.linear.bias.reshape(shape))}
+    return {"linear_weight": _leaf(module.linear.weight.reshape(*shape, -1)), **bias}
 
 
 def _parameters(module: torch.nn.Module, layers: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """These leaves in the module's shapes and under its names, where they are not its own."""
-    return {name: layers[name.replace(".", "_")].reshape(own.shape) for name, own in module.named_parameters() if name.startswith("linear.")}
+    """These leaves in the module's shapes and under its names."""
+    return {name: layers[name.replace(".", "_")].reshape(own.shape) for name, own in module.named_parameters()}
 
 
 def _array(name: str, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().numpy()
-    if isinstance(value, list) and not isinstance(value[0], int):
-        return [_array(name, each) for each in value]
     return MEANT[name](value) if name in MEANT else value
 
 
 def agrees(row: Row, value: torch.Tensor, given: Mapping[str, Any], reduction: str) -> bool:
     """Whether the specification takes it; if so value, and gradients of the sum, are its own."""
-    arrays = {name: _array(name, each) for name, each in given.items() if name != "reduction"}
+    arrays = {name: _array(name, each) for name, each in given.items()}
     try:
         want = getattr(reference, row.function)(**arrays, reduction=reduction)
     except ValueError as refusal:
         assert re.search(REFUSED.get(row.function, "^$"), str(refusal)), f"{given}: {refusal}"
         return False
-    leaves = {name: each for name, each in flatten(given).items() if name in want.gradients and each.requires_grad and row.function not in ELSEWHERE}
+    leaves = {name: each for name, each in given.items() if name in want.gradients and each.requires_grad and row.function not in ELSEWHERE}
     gradients = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True) if leaves else ()
     found = {"value": value.detach(), **dict(zip(leaves, gradients, strict=True))}
     for name, right in {"value": want.value, **want.gradients}.items():
